@@ -16,7 +16,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from score_sde import pytree
-from score_sde.checks import as_time, per_sample, require, sum_over_sample
+from score_sde.analytic.marginal import check_shape, marginal
+from score_sde.checks import is_concrete, per_sample, require, sum_over_sample
 from score_sde.denoiser import Condition, Denoiser
 from score_sde.prediction import Sample
 from score_sde.sde import SDE
@@ -69,27 +70,71 @@ class Gaussian:
         object.__setattr__(self, "rest", jnp.asarray(std**2, mean.dtype))
 
     def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "n *shape"]:
-        """n draws of x_0."""
-        noise = jax.random.normal(key, (n, *self.mean.shape), self.mean.dtype)
-        return self.mean + self._apply(lambda c: jnp.sqrt(c), noise)
+        """N draws of x_0 = mean + C^{1/2} z."""
+        z = jax.random.normal(key, (n, *self.mean.shape), self.mean.dtype)
+        return self.mean + self.apply(jnp.sqrt, z)
 
-    def log_prob(
-        self, x: Sample, *, sde: SDE | None = None, t: ArrayLike | None = None, condition: Condition = None
-    ) -> Float[Array, "batch"]:
-        """log p(x_0 = x); with an SDE and a time, log p_t(x_t = x)."""
-        require((sde is None) == (t is None), "log_prob needs both sde and t (the density of x_t), or neither")
-        require(condition is None, "a Gaussian takes no condition")
-        alpha, sigma = (1.0, 0.0) if sde is None else _alpha_sigma(sde, x, t)
-        alpha, sigma = jnp.broadcast_to(alpha, x.shape[:1]), jnp.broadcast_to(sigma, x.shape[:1])
-        deviation = self._deviation(x, alpha)
-        variances = alpha[:, None] ** 2 * self.variances + sigma[:, None] ** 2
-        rest = alpha**2 * self.rest + sigma**2
-        outside = math.prod(self.mean.shape) - len(self.variances)
-        # Within the span of the u_i and across it apart: without a rest the second term does not exist.
-        squared = sum_over_sample(deviation * self._apply(lambda c: 1 / (_over(alpha, c) ** 2 * c + _over(sigma, c) ** 2), deviation))
-        log_volume = jnp.sum(jnp.log(variances), axis=1) + (outside * jnp.log(rest) if outside else 0.0)
-        return -0.5 * (squared + log_volume + math.prod(self.mean.shape) * math.log(2 * math.pi))
+    def log_prob(self, x: Sample, *, sde: SDE | None = None, t: ArrayLike | None = None) -> Float[Array, "batch"]:
+        """Log p(x_0 = x); with an SDE and a time, log p_t(x_t = x)."""
+        check_shape(x, self.mean.shape, "Gaussian")
+        flat = self._outside > 0 and is_concrete(self.rest) and float(self.rest) == 0
+        require(
+            not (flat and sde is None),
+            "std = 0: these data lie on a subspace and have no density; give sde and t for the density of x_t",
+        )
+        alpha, sigma = marginal(sde, x, t)
+        variance = lambda c: alpha[:, None] ** 2 * c + sigma[:, None] ** 2  # noqa: E731
+        deviation = x - per_sample(alpha, x) * self.mean
+        squared = sum_over_sample(deviation * self.apply(lambda c: 1 / variance(c), deviation))
+        log_volume = jnp.sum(jnp.log(variance(self.variances)), axis=1)
+        if self._outside:
+            log_volume += self._outside * jnp.log(variance(self.rest))[:, 0]
+        return -0.5 * (squared + log_volume + self.mean.size * math.log(2 * math.pi))
 
     def denoiser(self, sde: SDE) -> "GaussianDenoiser":
         """The exact denoiser."""
         return GaussianDenoiser(sde, self)
+
+    def apply(self, f: Callable[[Array], Array], v: Sample) -> Sample:
+        """f(C) v, with f applied to eigenvalues c of shape (1, any) and its result broadcast over (batch, any)."""
+        along = jnp.einsum("r...,b...->br", self.directions, v)
+        inside = jnp.einsum("br,r...->b...", f(self.variances[None]) * along, self.directions)
+        if not self._outside:
+            return inside
+        across = v - jnp.einsum("br,r...->b...", along, self.directions)
+        return inside + per_sample(jnp.broadcast_to(f(self.rest[None, None])[:, 0], len(v)), v) * across
+
+    @property
+    def _outside(self) -> int:
+        """How many dimensions the u_i do not span."""
+        return self.mean.size - len(self.variances)
+
+
+pytree.register(Gaussian, static_unless_told=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class GaussianDenoiser(Denoiser):
+    """E[x_0 | x_t] and E[ε | x_t] of a Gaussian, exact. With d = x − α mean and V = α² C + σ² I:
+
+    x̂ = mean + α C V⁻¹ d,   ε̂ = σ V⁻¹ d,   Cov[x_0 | x_t] = σ² C V⁻¹.
+    """
+
+    gaussian: Gaussian
+
+    def predict(self, x: Sample, t: ArrayLike, condition: Condition = None) -> tuple[Sample, Sample]:
+        check_shape(x, self.gaussian.mean.shape, "Gaussian")
+        require(condition is None, "a Gaussian has no condition")
+        alpha, sigma = marginal(self.sde, x, t)
+        deviation = x - per_sample(alpha, x) * self.gaussian.mean
+        a, s = alpha[:, None], sigma[:, None]
+        x0 = self.gaussian.mean + self.gaussian.apply(lambda c: a * c / (a**2 * c + s**2), deviation)
+        return x0, self.gaussian.apply(lambda c: s / (a**2 * c + s**2), deviation)
+
+    def posterior(
+        self, x: Sample, t: ArrayLike, condition: Condition = None
+    ) -> tuple[Sample, Callable[[Sample], Sample]]:
+        """x̂ and v -> σ² C V⁻¹ v."""
+        a, s = (value[:, None] for value in marginal(self.sde, x, t))
+        covariance = lambda c: c * s**2 / (a**2 * c + s**2)  # noqa: E731
+        return self.denoise(x, t, condition), lambda v: self.gaussian.apply(covariance, v)

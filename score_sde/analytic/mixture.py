@@ -14,7 +14,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
 from score_sde import pytree
-from score_sde.checks import as_time, is_concrete, per_sample, require
+from score_sde.analytic.marginal import check_shape, marginal
+from score_sde.checks import is_concrete, per_sample, require
 from score_sde.denoiser import Condition, Denoiser, check_condition
 from score_sde.prediction import Sample
 from score_sde.sde import SDE
@@ -46,11 +47,11 @@ class GaussianMixture:
             object.__setattr__(self, name, value)
 
     def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "n *shape"]:
-        """n draws of x_0."""
+        """N draws of x_0."""
         return self.sample_labelled(key, n)[0]
 
     def sample_labelled(self, key: Key[Array, ""], n: int) -> tuple[Float[Array, "n *shape"], Int[Array, "n"]]:
-        """n draws of x_0, and of which component each one is."""
+        """N draws of x_0, and of which component each one is."""
         key_component, key_noise = jax.random.split(key)
         k = jax.random.choice(key_component, len(self.means), (n,), p=self.weights)
         noise = jax.random.normal(key_noise, (n, *self.means.shape[1:]), self.means.dtype)
@@ -59,14 +60,9 @@ class GaussianMixture:
     def log_prob(
         self, x: Sample, *, sde: SDE | None = None, t: ArrayLike | None = None, condition: Condition = None
     ) -> Float[Array, "batch"]:
-        """log p(x_0 = x); with an SDE and a time, log p_t(x_t = x)."""
-        require((sde is None) == (t is None), "log_prob needs both sde and t (the density of x_t), or neither")
-        self._check(x)
-        batch = x.shape[:1]
-        if sde is None:
-            alpha, sigma = jnp.ones(batch, x.dtype), jnp.zeros(batch, x.dtype)
-        else:
-            alpha, sigma = _alpha_sigma(sde, x, t)
+        """Log p(x_0 = x); with an SDE and a time, log p_t(x_t = x)."""
+        check_shape(x, self.means.shape[1:], "mixture")
+        alpha, sigma = marginal(sde, x, t)
         log_joint, _, _ = self._components(x, alpha, sigma, condition)
         return jax.nn.logsumexp(log_joint, axis=1) - jax.nn.logsumexp(self._log_weights(x, condition), axis=1)
 
@@ -74,12 +70,8 @@ class GaussianMixture:
         """The exact denoiser. A condition {"label": k} restricts it to component k; a negative label to none."""
         return MixtureDenoiser(sde, self)
 
-    def _check(self, x: Sample) -> None:
-        shape = self.means.shape[1:]
-        require(x.shape[1:] == shape, f"x has shape {x.shape}; this mixture is over (batch, *{shape})")
-
     def _log_weights(self, x: Sample, condition: Condition) -> Float[Array, "batch K"]:
-        log_weights = jnp.broadcast_to(jnp.log(self.weights), (len(x), len(self.means)))
+        log_weights = jnp.broadcast_to(jnp.log(jnp.asarray(self.weights)), (len(x), len(self.means)))
         if condition is None:
             return log_weights
         check_condition(condition, x)
@@ -90,7 +82,7 @@ class GaussianMixture:
     def _components(
         self, x: Sample, alpha: Float[Array, "batch"], sigma: Float[Array, "batch"], condition: Condition
     ) -> tuple[Float[Array, "batch K"], Float[Array, "batch K *shape"], Float[Array, "batch K"]]:
-        """log w_k N(x; α m_k, V_k I), the deviations x − α m_k, and the variances V_k."""
+        """Log w_k N(x; α m_k, V_k I), the deviations x − α m_k, and the variances V_k."""
         deviation = x[:, None] - per_sample(alpha, x[:, None]) * self.means
         variance = alpha[:, None] ** 2 * self.stds**2 + sigma[:, None] ** 2
         squared = jnp.sum(deviation**2, axis=tuple(range(2, deviation.ndim)))
@@ -131,8 +123,8 @@ class MixtureDenoiser(Denoiser):
 
     def _by_component(self, x: Sample, t: ArrayLike, condition: Condition):
         """r_k, μ_k, E[ε | x_t, k] and τ_k of every sample and component."""
-        self.mixture._check(x)
-        alpha, sigma = _alpha_sigma(self.sde, x, t)
+        check_shape(x, self.mixture.means.shape[1:], "mixture")
+        alpha, sigma = marginal(self.sde, x, t)
         log_joint, deviation, variance = self.mixture._components(x, alpha, sigma, condition)
         r = jax.nn.softmax(log_joint, axis=1)
         s2 = self.mixture.stds**2
@@ -148,8 +140,3 @@ class MixtureDenoiser(Denoiser):
 def _floating(value: ArrayLike) -> Array:
     value = jnp.asarray(value)
     return value if jnp.issubdtype(value.dtype, jnp.floating) else value.astype(float)
-
-
-def _alpha_sigma(sde: SDE, x: Sample, t: ArrayLike) -> tuple[Float[Array, "batch"], Float[Array, "batch"]]:
-    t = jnp.broadcast_to(as_time(t, sde.t_max, x), x.shape[:1])
-    return sde.alpha(t).astype(x.dtype), sde.sigma(t).astype(x.dtype)
