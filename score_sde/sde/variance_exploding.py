@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,7 @@ from jaxtyping import Array, Float
 
 from score_sde.checks import Sample, Times, as_step, require
 from score_sde.sde.base import SDE, of_time
-from score_sde.sde.discrete import levels_between
+from score_sde.sde.discrete import level_at, levels_between
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,10 +57,17 @@ class VE(SDE):
         k_s, k_t, share = levels_between(t, s, self.num_scales, self.t_max)
         return jnp.zeros_like(x), jnp.sqrt(share * (variances[k_t + 1] - variances[k_s + 1]))
 
+    @of_time
+    def discrete_sigma(self, t: Times) -> Times:
+        """SMLD's σ_k."""
+        return jnp.asarray(self.discrete_sigmas(), t.dtype)[level_at(t, self.num_scales)]
+
 
 @dataclasses.dataclass(frozen=True)
 class EDM(SDE):
     """Karras et al. 2022, Table 1: α = 1, σ = t, for t from 0.002 to 80."""
+
+    time_power: ClassVar[float] = 7.0
 
     _: dataclasses.KW_ONLY
     t_min: float = 0.002
