@@ -1,1 +1,20 @@
 """Score-based generative modelling through stochastic differential equations, in JAX."""
+
+from score_sde import analytic, prediction
+from score_sde.denoiser import Denoiser, FunctionDenoiser, NetworkDenoiser
+from score_sde.sde import EDM, SDE, VE, VP, Cosine, FlowMatching, SubVP
+
+__all__ = [
+    "EDM",
+    "SDE",
+    "VE",
+    "VP",
+    "Cosine",
+    "Denoiser",
+    "FlowMatching",
+    "FunctionDenoiser",
+    "NetworkDenoiser",
+    "SubVP",
+    "analytic",
+    "prediction",
+]

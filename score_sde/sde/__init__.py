@@ -1,0 +1,8 @@
+"""Forward processes: an SDE is α(t) and σ(t); see ``base.py`` for what follows from them."""
+
+from score_sde.sde.base import SDE
+from score_sde.sde.flow_matching import FlowMatching
+from score_sde.sde.variance_exploding import EDM, VE
+from score_sde.sde.variance_preserving import VP, Cosine, SubVP
+
+__all__ = ["EDM", "SDE", "VE", "VP", "Cosine", "FlowMatching", "SubVP"]
