@@ -14,6 +14,8 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from score_sde import networks
+from score_sde.denoiser import NetworkDenoiser, ddpm_label, scaled_time, sigma_level, smld_label
+from score_sde.sde import SDE, VE, VP, SubVP
 
 _MISSING = object()
 
@@ -61,17 +63,51 @@ def build_network(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
     return choose(config, "model.name", _NETWORKS)(config, rngs)
 
 
-def noise_levels(config: ConfigDict) -> np.ndarray:
-    """The original's table σ_max ... σ_min, geometric and DESCENDING: label 0 is the largest."""
-    ends = (get(config, f"model.sigma_{end}") for end in ("max", "min"))
-    return np.geomspace(*ends, get(config, "model.num_scales"))
+def build_sde(config: ConfigDict) -> SDE:
+    """The forward process of config.training.sde."""
+    return choose(config, "training.sde", _SDES)(config)
 
 
-def ddpm_stds(config: ConfigDict) -> np.ndarray:
-    """√(1 − ᾱ_k) of the DDPM table, β_k from beta_min/N to beta_max/N, k = 0 ... N − 1."""
-    scales = get(config, "model.num_scales")
-    betas = np.linspace(get(config, "model.beta_min") / scales, get(config, "model.beta_max") / scales, scales)
-    return np.sqrt(-np.expm1(np.cumsum(np.log1p(-betas))))
+def build_model(config: ConfigDict, network: nnx.Module) -> NetworkDenoiser:
+    """The network as a denoiser: what it predicts, and what it is told of t, follow from the process.
+
+    continuous   VE: the score, told σ(t).         VP, sub-VP: the noise, told 999 t.
+    discrete     VE: the score, told the label.    VP: the noise, told the label; its standard deviation from a table.
+    """
+    sde = build_sde(config)
+    process, continuous = get(config, "training.sde").lower(), get(config, "training.continuous")
+    if process == "vesde":
+        level = sigma_level if continuous else smld_label
+        return NetworkDenoiser(sde, network, predicts="score", noise_level=level)
+    if continuous:
+        return NetworkDenoiser(sde, network, predicts="noise", noise_level=scaled_time)
+    if process != "vpsde":
+        raise ValueError(
+            f"config.training.continuous = False with config.training.sde = {process!r}: only 'vpsde' and 'vesde' have a "
+            "discrete chain to train on; set config.training.continuous = True"
+        )
+    stds = np.sqrt(1 - sde.discrete_alphas_cumprod())  # type: ignore[attr-defined]
+    return NetworkDenoiser(sde, networks.NoiseToScore(network, stds), predicts="score", noise_level=ddpm_label)
+
+
+def _ve(config: ConfigDict) -> VE:
+    return VE(
+        sigma_min=get(config, "model.sigma_min"),
+        sigma_max=get(config, "model.sigma_max"),
+        num_scales=get(config, "model.num_scales"),
+    )
+
+
+def _vp(config: ConfigDict) -> VP:
+    return VP(
+        beta_min=get(config, "model.beta_min"),
+        beta_max=get(config, "model.beta_max"),
+        num_scales=get(config, "model.num_scales"),
+    )
+
+
+def _sub_vp(config: ConfigDict) -> SubVP:
+    return SubVP(beta_min=get(config, "model.beta_min"), beta_max=get(config, "model.beta_max"))
 
 
 def _shared_options(config: ConfigDict) -> dict[str, Any]:
@@ -95,25 +131,33 @@ def _shared_options(config: ConfigDict) -> dict[str, Any]:
 
 def _ddpm(config: ConfigDict, rngs: nnx.Rngs) -> networks.DDPM:
     options = _shared_options(config)
-    sigmas = noise_levels(config) if options["scale_by_sigma"] else None
+    sigmas = _ve(config).discrete_sigmas()[::-1] if options["scale_by_sigma"] else None
     return networks.DDPM(**options, sigmas=sigmas, rngs=rngs)
 
 
 def _ncsnpp(config: ConfigDict, rngs: nnx.Rngs) -> networks.NCSNpp:
-    names = ("resblock_type", "progressive", "progressive_input", "progressive_combine", "embedding_type")
+    names = ("resblock_type", "progressive", "progressive_input", "embedding_type")
     options = _shared_options(config) | {name: get(config, f"model.{name}").lower() for name in names}
-    # With the positional embedding the network is fed labels, and has the table that they are indices of.
-    labels = options["embedding_type"] == "positional"
+    fir, fourier = get(config, "model.fir"), options["embedding_type"] != "positional"
+    # Fields that are needed only where they have an effect.
+    if fir:
+        options["fir_kernel"] = get(config, "model.fir_kernel")
+    if fourier:
+        options["fourier_scale"] = get(config, "model.fourier_scale")
+    if options["progressive_input"] == "input_skip":
+        options["progressive_combine"] = get(config, "model.progressive_combine").lower()
+    # With the positional embedding the network is fed labels, and holds the table that they are indices of: the
+    # noise levels in DESCENDING order, label 0 is the largest.
     return networks.NCSNpp(
         **options,
-        fir=get(config, "model.fir"),
-        fir_kernel=get(config, "model.fir_kernel"),
+        fir=fir,
         skip_rescale=get(config, "model.skip_rescale"),
         init_scale=get(config, "model.init_scale"),
-        fourier_scale=get(config, "model.fourier_scale"),
-        sigmas=noise_levels(config) if options["scale_by_sigma"] and labels else None,
+        sigmas=_ve(config).discrete_sigmas()[::-1] if options["scale_by_sigma"] and not fourier else None,
         rngs=rngs,
     )
 
 
 _NETWORKS: dict[str, Callable[[ConfigDict, nnx.Rngs], nnx.Module]] = {"ncsnpp": _ncsnpp, "ddpm": _ddpm}
+
+_SDES: dict[str, Callable[[ConfigDict], SDE]] = {"vesde": _ve, "vpsde": _vp, "subvpsde": _sub_vp}

@@ -4,6 +4,7 @@ They know no SDE and no config, and hold no random state; dropout is on when it 
 """
 
 from score_sde.networks.ddpm import DDPM
+from score_sde.networks.discrete import NoiseToScore
 from score_sde.networks.ncsnpp import NCSNpp, ddpmpp
 
-__all__ = ["DDPM", "NCSNpp", "ddpmpp"]
+__all__ = ["DDPM", "NCSNpp", "NoiseToScore", "ddpmpp"]

@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
-from score_sde.networks.blocks import DropoutKeys
 from score_sde.networks.ncsnpp import Table
 
 
@@ -30,7 +29,7 @@ class NoiseToScore(nnx.Module):
         noise_level: Float[Array, "batch"],
         condition: Mapping[str, Array] | None = None,
         *,
-        dropout_keys: DropoutKeys = None,
+        dropout_keys: Key[Array, "batch"] | None = None,
     ) -> Float[Array, "batch *shape"]:
         noise = self.network(x, noise_level, condition, dropout_keys=dropout_keys)
         std = jax.lax.stop_gradient(self.stds[...])[noise_level.astype(jnp.int32)]

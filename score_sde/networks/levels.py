@@ -11,7 +11,7 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
-from score_sde.networks.blocks import Attention, Combine, DropoutKeys, Head, Image, ResBlock, residual_sum
+from score_sde.networks.blocks import Attention, Combine, Head, Image, ResBlock, Seeds, residual_sum
 from score_sde.networks.resample import Downsample, Fir, Upsample, down, up
 
 
@@ -92,16 +92,16 @@ class DownLevel(nnx.Module):
         self.pyramid = pyramid
         self.remat = remat
 
-    def __call__(self, h: Image, image: Image, embedding: Array | None, keys: DropoutKeys):
+    def __call__(self, h: Image, image: Image, embedding: Array | None, seeds: Seeds):
         call = remembering(self.remat)
         kept = []
         for i, block in enumerate(self.blocks):
-            h = call(block, h, embedding, keys)
+            h = call(block, h, embedding, seeds)
             if self.attentions:
                 h = call(self.attentions[i], h)
             kept.append(h)
         if self.downsample is not None:
-            h = call(self.downsample, h, embedding, keys)
+            h = call(self.downsample, h, embedding, seeds)
             if self.pyramid is not None:
                 image, h = self.pyramid(image, h)
             kept.append(h)
@@ -117,10 +117,10 @@ class Middle(nnx.Module):
         self.block_1 = block_1
         self.remat = remat
 
-    def __call__(self, h: Image, embedding: Array | None, keys: DropoutKeys) -> Image:
+    def __call__(self, h: Image, embedding: Array | None, seeds: Seeds) -> Image:
         call = remembering(self.remat)
-        h = call(self.attention, call(self.block_0, h, embedding, keys))
-        return call(self.block_1, h, embedding, keys)
+        h = call(self.attention, call(self.block_0, h, embedding, seeds))
+        return call(self.block_1, h, embedding, seeds)
 
 
 class UpLevel(nnx.Module):
@@ -140,14 +140,14 @@ class UpLevel(nnx.Module):
         self.upsample = upsample
         self.remat = remat
 
-    def __call__(self, h: Image, kept: list[Image], image: Image | None, embedding: Array | None, keys: DropoutKeys):
+    def __call__(self, h: Image, kept: list[Image], image: Image | None, embedding: Array | None, seeds: Seeds):
         call = remembering(self.remat)
         for block, other in zip(self.blocks, kept, strict=True):
-            h = call(block, jax.numpy.concatenate([h, other], axis=-1), embedding, keys)
+            h = call(block, jax.numpy.concatenate([h, other], axis=-1), embedding, seeds)
         if self.attention is not None:
             h = call(self.attention, h)
         if self.pyramid is not None:
             image, h = self.pyramid(image, h)
         if self.upsample is not None:
-            h = call(self.upsample, h, embedding, keys)
+            h = call(self.upsample, h, embedding, seeds)
         return h, image

@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
-from score_sde.networks.blocks import ACTIVATIONS, Attention, Combine, DropoutKeys, Head, ResBlock
+from score_sde.networks.blocks import ACTIVATIONS, Attention, Combine, Head, ResBlock, dropout_seeds
 from score_sde.networks.checks import check_input, check_levels, check_options, labels_of
 from score_sde.networks.conv import Conv
 from score_sde.networks.embed import ClassEmbedding, EmbeddingType, NoiseEmbedding
@@ -228,11 +228,12 @@ class NCSNpp(nnx.Module):
         noise_level: Float[Array, "batch"],
         condition: Mapping[str, Array] | None = None,
         *,
-        dropout_keys: DropoutKeys = None,
+        dropout_keys: Key[Array, "batch"] | None = None,
     ) -> Float[Array, "batch *spatial channels"]:
         check_input(x, noise_level, self.channels, self.spatial_dims, len(self.down))
         noise_level = noise_level.astype(jnp.promote_types(noise_level.dtype, jnp.float32))
         call = remembering(self.remat == "full")
+        seeds = dropout_seeds(dropout_keys)
         with jax.named_scope("embedding"):
             embedding = self.embedding(noise_level, condition)
 
@@ -242,15 +243,15 @@ class NCSNpp(nnx.Module):
         kept = [h]
         for i, level in enumerate(self.down):
             with jax.named_scope(f"down.{i}"):
-                h, image, more = call(level, h, image, embedding, dropout_keys)
+                h, image, more = call(level, h, image, embedding, seeds)
                 kept += more
         with jax.named_scope("middle"):
-            h = call(self.middle, h, embedding, dropout_keys)
+            h = call(self.middle, h, embedding, seeds)
         image = None
         for i, level in enumerate(self.up):
             with jax.named_scope(f"up.{i}"):
                 opposite = [kept.pop() for _ in level.blocks]
-                h, image = call(level, h, opposite, image, embedding, dropout_keys)
+                h, image = call(level, h, opposite, image, embedding, seeds)
         with jax.named_scope("head"):
             out = (image if self.head is None else self.head(h)).astype(x.dtype)
         return out / self.sigma(noise_level, out) if self.scale_by_sigma else out

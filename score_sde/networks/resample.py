@@ -84,7 +84,7 @@ def _up_axis(x: Array, taps: np.ndarray, axis: int, margin: int) -> Array:
 class Downsample(nnx.Module):
     """Half the resolution: [filter and] 3x3 convolution of stride 2, or ``down`` alone without a convolution.
 
-    It stands where a residual block may stand, and so takes the embedding and the dropout keys, and ignores them.
+    It stands where a residual block may stand, and so takes the embedding and the dropout seeds, and ignores them.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Downsample(nnx.Module):
         self.conv = Conv(in_channels, out_channels, stride=2, rngs=rngs, **options) if with_conv else None
         self.fir = fir
 
-    def __call__(self, x: Image, embedding=None, dropout_keys=None) -> Float[Array, "batch *half out_channels"]:
+    def __call__(self, x: Image, embedding=None, seeds=None) -> Float[Array, "batch *half out_channels"]:
         if self.conv is None:
             return down(x, self.fir)
         return self.conv(x) if self.fir is None else self.conv(blur(x, self.fir), padded=True)
@@ -108,7 +108,7 @@ class Upsample(nnx.Module):
         self.conv = Conv(in_channels, out_channels, rngs=rngs, **options) if with_conv else None
         self.fir = fir
 
-    def __call__(self, x: Image, embedding=None, dropout_keys=None) -> Float[Array, "batch *double out_channels"]:
+    def __call__(self, x: Image, embedding=None, seeds=None) -> Float[Array, "batch *double out_channels"]:
         if self.conv is None:
             return up(x, self.fir)
         return self.conv(up(x)) if self.fir is None else self.conv(up(x, self.fir, margin=1), padded=True)
