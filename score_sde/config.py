@@ -158,6 +158,21 @@ def _ncsnpp(config: ConfigDict, rngs: nnx.Rngs) -> networks.NCSNpp:
     )
 
 
-_NETWORKS: dict[str, Callable[[ConfigDict, nnx.Rngs], nnx.Module]] = {"ncsnpp": _ncsnpp, "ddpm": _ddpm}
+def _vector_network(network: type[networks.MLP | networks.ResNet]) -> Callable[[ConfigDict, nnx.Rngs], nnx.Module]:
+    def build(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
+        """data.shape (an int, or one for each axis), and those fields of config.model that the constructor knows."""
+        names = ("width", "depth", "dropout", "embedding_type", "fourier_scale", "nonlinearity", "num_classes", "init_scale")
+        options = {name: get(config, f"model.{name}") for name in names if name in config.model}
+        return network(get(config, "data.shape"), **options, rngs=rngs)
+
+    return build
+
+
+_NETWORKS: dict[str, Callable[[ConfigDict, nnx.Rngs], nnx.Module]] = {
+    "ncsnpp": _ncsnpp,
+    "ddpm": _ddpm,
+    "mlp": _vector_network(networks.MLP),
+    "resnet": _vector_network(networks.ResNet),
+}
 
 _SDES: dict[str, Callable[[ConfigDict], SDE]] = {"vesde": _ve, "vpsde": _vp, "subvpsde": _sub_vp}

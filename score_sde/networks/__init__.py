@@ -4,7 +4,9 @@ They know no SDE and no config, and hold no random state; dropout is on when it 
 """
 
 from score_sde.networks.ddpm import DDPM
+from score_sde.networks.describe import describe
 from score_sde.networks.discrete import NoiseToScore
+from score_sde.networks.mlp import MLP, ResNet
 from score_sde.networks.ncsnpp import NCSNpp, ddpmpp
 
-__all__ = ["DDPM", "NCSNpp", "NoiseToScore", "ddpmpp"]
+__all__ = ["DDPM", "MLP", "NCSNpp", "NoiseToScore", "ResNet", "ddpmpp", "describe"]

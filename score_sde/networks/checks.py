@@ -92,6 +92,12 @@ def labels_of(condition: Mapping | None, num_classes: int | None, batch: int) ->
     return jnp.asarray(label)
 
 
+def check_shape(x: Array, shape: tuple[int, ...]) -> None:
+    """Raise a ValueError unless x is (batch, *shape)."""
+    if x.shape[1:] != shape:
+        raise ValueError(f"x has shape {x.shape}; this network takes (batch, {', '.join(map(str, shape))})")
+
+
 def flat_size(shape: int | Sequence[int]) -> int:
     """How many numbers an example has."""
     return shape if isinstance(shape, int) else math.prod(shape)

@@ -10,7 +10,6 @@ A function with its own VJP has no JVP: differentiate networks with ``jax.vjp`` 
 """
 
 import functools
-import math
 from typing import Any, TypeAlias
 
 import jax
@@ -131,8 +130,3 @@ def _backward(stride, padding, spread, dilation, operands, dy):
 
 
 _conv.defvjp(_forward, _backward)
-
-
-def flops(out_shape: tuple[int, ...], kernel_shape: tuple[int, ...]) -> int:
-    """2 operations for each multiplication: out positions x kernel entries."""
-    return 2 * math.prod(out_shape[:-1]) * math.prod(kernel_shape)

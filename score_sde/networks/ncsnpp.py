@@ -234,7 +234,7 @@ class NCSNpp(nnx.Module):
         noise_level = noise_level.astype(jnp.promote_types(noise_level.dtype, jnp.float32))
         call = remembering(self.remat == "full")
         seeds = dropout_seeds(dropout_keys)
-        with jax.named_scope("embedding"):
+        with jax.named_scope("noise_embedding"):
             embedding = self.embedding(noise_level, condition)
 
         image = (2 * x - 1 if self.data_in_unit_range else x).astype(self.dtype)
