@@ -1,6 +1,6 @@
 """Score-based generative modelling through stochastic differential equations, in JAX."""
 
-from score_sde import analytic, prediction
+from score_sde import analytic, losses, prediction
 from score_sde.denoiser import Denoiser, FunctionDenoiser, NetworkDenoiser
 from score_sde.sde import EDM, SDE, VE, VP, Cosine, FlowMatching, SubVP
 
@@ -16,5 +16,6 @@ __all__ = [
     "NetworkDenoiser",
     "SubVP",
     "analytic",
+    "losses",
     "prediction",
 ]

@@ -11,7 +11,7 @@ taken through x̂ loses its digits at small σ, a mean taken through ε̂ at sma
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key, PyTree
 
 from score_sde import prediction, pytree
-from score_sde.checks import as_time, is_concrete, per_sample, require
-from score_sde.prediction import Kind, Sample
+from score_sde.checks import Sample, as_time, is_concrete, per_sample, require
+from score_sde.prediction import Kind
 from score_sde.sde import SDE
 
 Condition: TypeAlias = PyTree  # None, or a tree whose leaves lead with the batch axis
@@ -63,6 +63,10 @@ class Denoiser:
         """∇ log p_t(x) = −ε̂/σ."""
         return -self.noise(x, t, condition) / per_sample(self.sde.sigma(t), x)
 
+    def noise_on_chain(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
+        """ε̂ where x lies on the SDE's discrete chain, whose σ_k differs a little from σ(t): −σ_k score."""
+        return -self.score(x, t, condition) * per_sample(self.sde.discrete_sigma(t), x)
+
     def velocity(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
         """dx/dt = α' x̂ + σ' ε̂."""
         x0, noise = self.predict(x, t, condition)
@@ -81,6 +85,7 @@ class Denoiser:
         return self
 
 
+@runtime_checkable
 class Network(Protocol):
     """A plain function of arrays; it knows no SDE and holds no random state."""
 
@@ -113,6 +118,10 @@ class _PredictingDenoiser(Denoiser):
     def noise(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
         direct = self.predicts == "noise"
         return self._checked_output(x, t, condition) if direct else super().noise(x, t, condition)
+
+    def noise_on_chain(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
+        direct = self.predicts == "noise"
+        return self._checked_output(x, t, condition) if direct else super().noise_on_chain(x, t, condition)
 
     def score(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
         direct = self.predicts == "score"
