@@ -1,6 +1,8 @@
 """Score-based generative modelling through stochastic differential equations, in JAX."""
 
-from score_sde import analytic, losses, prediction
+import importlib
+
+from score_sde import analytic, losses, networks, prediction
 from score_sde.denoiser import Denoiser, FunctionDenoiser, NetworkDenoiser
 from score_sde.sde import EDM, SDE, VE, VP, Cosine, FlowMatching, SubVP
 
@@ -16,6 +18,18 @@ __all__ = [
     "NetworkDenoiser",
     "SubVP",
     "analytic",
+    "interop",
+    "load",
     "losses",
+    "networks",
     "prediction",
 ]
+
+
+def __getattr__(name: str):
+    """Rooms that bring more than jax, flax and diffrax come in when they are first used."""
+    if name == "interop":
+        return importlib.import_module("score_sde.interop")
+    if name == "load":
+        return importlib.import_module("score_sde.run").load
+    raise AttributeError(f"module 'score_sde' has no attribute {name!r}")
