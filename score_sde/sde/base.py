@@ -20,7 +20,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from functools import wraps
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -62,6 +62,9 @@ class SDE:
     t_max: float = 1.0
     t_min_sampling: float = 1e-3
     t_max_sampling: float = 1.0
+
+    time_power: ClassVar[float] = 1.0
+    """The paper's sampling times are even in t^(1/time_power): 1 for uniform times, 7 for EDM's."""
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -175,6 +178,11 @@ class SDE:
         t, s = as_time(t, self.t_max, x), as_time(s, self.t_max, x, name="s")
         require_order(t, s)
         return per_sample(t - s, x) * self.drift(x, t), self.diffusion(t) * jnp.sqrt(t - s)
+
+    @of_time
+    def discrete_sigma(self, t: Times) -> Times:
+        """The σ at time t of the chain that ``discretize`` steps along; without a chain of its own, σ(t)."""
+        return self.sigma(t)
 
     # The two ends.
 

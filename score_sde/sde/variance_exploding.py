@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,7 @@ from jaxtyping import Array, Float
 
 from score_sde.checks import as_time, require
 from score_sde.sde.base import SDE, Times, of_time, require_order
-from score_sde.sde.discrete import levels_between
+from score_sde.sde.discrete import level_at, levels_between
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +59,11 @@ class VE(SDE):
         k_s, k_t, share = levels_between(t, s, self.num_scales)
         return jnp.zeros_like(x), jnp.sqrt(share * (variances[k_t + 1] - variances[k_s + 1]))
 
+    @of_time
+    def discrete_sigma(self, t: Times) -> Times:
+        """SMLD's σ_k at level k = t (N − 1), cut down."""
+        return jnp.asarray(self.discrete_sigmas(), t.dtype)[level_at(t, self.num_scales)]
+
 
 @dataclasses.dataclass(frozen=True)
 class EDM(SDE):
@@ -66,6 +72,7 @@ class EDM(SDE):
     _: dataclasses.KW_ONLY
     t_min: float = 0.002
     t_max: float = 80.0
+    time_power: ClassVar[float] = 7.0
     t_min_sampling: float = 0.002
     t_max_sampling: float = 80.0
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from score_sde.checks import as_time, per_sample, require
 from score_sde.sde.base import SDE, Times, of_time, require_order
-from score_sde.sde.discrete import levels_between
+from score_sde.sde.discrete import level_at, levels_between
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +71,12 @@ class VP(SDE):
         many = jnp.asarray(total, t.dtype)[k_t + 1] - jnp.asarray(total, t.dtype)[k_s + 1]
         log_kept = share * jnp.where(k_t - k_s == 1, one, many)
         return per_sample(jnp.expm1(log_kept / 2), x) * x, jnp.sqrt(-jnp.expm1(log_kept))
+
+    @of_time
+    def discrete_sigma(self, t: Times) -> Times:
+        """DDPM's √(1 − ᾱ_k) at level k = t (N − 1), cut down."""
+        variances = -np.expm1(np.cumsum(np.log1p(-self.discrete_betas())))
+        return jnp.sqrt(jnp.asarray(variances, t.dtype)[level_at(t, self.num_scales)])
 
 
 @dataclasses.dataclass(frozen=True)
