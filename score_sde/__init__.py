@@ -1,6 +1,6 @@
 """Score-based generative modelling through stochastic differential equations, in JAX."""
 
-from score_sde import analytic, prediction
+from score_sde import analytic, prediction, samplers
 from score_sde.denoiser import Denoiser, FunctionDenoiser, NetworkDenoiser
 from score_sde.sde import EDM, SDE, VE, VP, Cosine, FlowMatching, SubVP
 
@@ -17,4 +17,5 @@ __all__ = [
     "SubVP",
     "analytic",
     "prediction",
+    "samplers",
 ]
