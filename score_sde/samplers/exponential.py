@@ -1,6 +1,6 @@
 """Exact coefficients of the exponential solvers.
 
-With ℓ = log(α/σ), half the log-SNR, the reverse process from t to s solves to (Lu et al. 2022, eq. 3.4 and 2022b, eq. 9;
+With ℓ = log(α/σ), half the log-SNR, the way from t to s solves to (Lu et al. 2022, eq. 3.4, and 2022b, eq. 9;
 with noise, Xue et al. 2023, eq. 9; τ = 0 is the probability flow, τ = 1 the reverse SDE; τ² + 1 =: rate)
 
     data   x_s = σ_s/σ_t e^{−τ² h} x_t + α_s ∫ rate e^{−rate (ℓ_s − ℓ)} x̂(ℓ) dℓ + σ_s √(1 − e^{−2 τ² h}) z

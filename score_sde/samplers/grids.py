@@ -1,7 +1,7 @@
 """Time grids: the times t_0 > t_1 > … > t_N between which a sampler takes its N steps.
 
 A grid is a function (sde, steps) -> times, or simply the times. Here are those of the papers; they run from
-``t_max_sampling`` to ``t_min_sampling``. Give a sampler ``time_grid=ss.samplers.grids.karras``, or any array of your own.
+``t_max_sampling`` to ``t_min_sampling``. Give a sampler ``time_grid=ss.samplers.grids.karras``, or an array of yours.
 """
 
 from collections.abc import Callable

@@ -175,7 +175,7 @@ def check_arguments(n, shape, condition, x_init, start, final, save_every) -> tu
     check_condition(condition, jax.ShapeDtypeStruct((n, *shape), jnp.result_type(float)))
     require(
         jnp.shape(start) in ((), (n,)),
-        f"start has shape {jnp.shape(start)}; allowed: one index, or one a sample ({n},)",
+        f"start has shape {jnp.shape(start)}; allowed: () or ({n},), one a sample",
     )
     index = jnp.asarray(start, int) + (jnp.arange(n) if jnp.ndim(start) == 0 else 0)
     if x_init is None:

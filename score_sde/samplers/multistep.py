@@ -10,8 +10,8 @@ the next point, and each time there is one point more, the earlier ones are impr
 until x̂_0 … x̂_{p−2} are known with error O(h^{p−1}), which costs (p − 2)(p − 3)/2 evaluations more than the steps that
 it covers: nothing for p <= 3, one for p = 4. Then x_{p−2} = ∫ of the polynomial through all of them has error O(h^p).
 
-UniPC (Zhao et al. 2023) uses x̂_{i+1}, once evaluated, also to correct x_{i+1}, with the polynomial through p + 1 points:
-one order more at no cost. Here both its predictor and its corrector have the exact weights.
+UniPC (Zhao et al. 2023) uses x̂_{i+1}, once evaluated, also to correct x_{i+1}, with the polynomial through p + 1
+points: one order more at no cost. Here both its predictor and its corrector have the exact weights.
 
 Every variant is one list of rows. Each row evaluates the model once, and takes two linear combinations:
 
@@ -87,7 +87,7 @@ class Multistep(Method):
             "u": u,
             "d": d,
             "w": w,
-            "noise_std": sde.sigma(times)[end] * jnp.sqrt(-jnp.expm1(-2 * tau2 * (l[end] - l[start]))),
+            "noise_std": sigma[end] * jnp.sqrt(-jnp.expm1(-2 * tau2 * (l[end] - l[start]))),
         }
 
     def program(self, steps: int) -> list[tuple[int, ...]]:
@@ -96,7 +96,7 @@ class Multistep(Method):
         """
         order = min(self.order, steps)
         points = order + self.correct  # of the polynomial that decides the order
-        rows = []
+        rows: list[tuple[int, ...]] = []
         first = 0
         if points > 2 and self.keeps_order:
             evaluated = [(j, k) for k in range(points - 2) for j in range(1, k + 2)]  # x_j from x̂_0 … x̂_k
@@ -141,7 +141,7 @@ def dpm_solver(
     *,
     steps: int = 15,
     order: int = 3,
-    form: Literal["data", "noise"] = "data",
+    form: Literal["data", "noise"] | None = None,
     stochasticity: float = 0.0,
     coefficients: Literal["exact", "published"] = "exact",
     lower_order_final: bool = False,
@@ -149,14 +149,17 @@ def dpm_solver(
 ) -> Samples:
     """Draw n samples with the exponential multistep solver of this order (DPM-Solver++ where form is "data").
 
+    Unless given, form is "data" up to order 3 and "noise" above: on mixtures under every SDE, order 4 in noise form
+    shows its slope from 100 steps on (3.9 to 4.3), in data form only later (3.5 to 4.0 over 100 to 800 steps).
     One evaluation a step, (p − 2)(p − 3)/2 for the start-up of p > 3, and one for the last denoising. stochasticity 1
     with order 2 is the solver for the reverse SDE ("2M SDE"). coefficients="published" are those printed for
     DPM-Solver++, whose 3M has second order only. lower_order_final ends with orders …, 2, 1.
     """
     require(
         isinstance(order, int) and 1 <= order <= MAX_ORDER,
-        f"order = {order!r}; allowed: whole numbers 1 to {MAX_ORDER}",
+        f"order = {order!r}; allowed: 1, 2, … {MAX_ORDER}",
     )
+    form = form or ("data" if order <= 3 or stochasticity > 0 else "noise")
     require(form in ("data", "noise"), f'form = {form!r}; allowed: "data", "noise"')
     check_stochasticity(stochasticity)
     require(stochasticity == 0 or form == "data", 'stochasticity > 0 needs form="data"')
