@@ -120,7 +120,8 @@ def _integrate(run: _Run, model: Denoiser, key, index, x_init, condition, times:
         return integrate(run, model, x, condition, jax.random.fold_in(key, number), times, saved_at)
 
     solution = jax.vmap(one)(x, condition, index)
-    states, stats = solution.ys.reshape(run.n, -1, *run.shape), solution.stats
+    states: Array = solution.ys.reshape(run.n, -1, *run.shape)  # type: ignore[union-attr]
+    stats = solution.stats
     per_step, once = _evaluations(run)
     nfe = per_step * stats["num_steps"] + once
     gave_up = solution.result != diffrax.RESULTS.successful
@@ -164,8 +165,8 @@ def _ode(run: _Run, model: Denoiser, x, condition, key, times, saved_at) -> diff
 
 
 def _sde(run: _Run, model: Denoiser, x, condition, key, times, saved_at) -> diffrax.Solution:
-    """dx = −[velocity + λ² g²/(2σ) ε̂] dt + λ g dW along u = t_0^(1/ρ) − t^(1/ρ), which grows from 0, as the time of a
-    Brownian path must; ρ = ``sde.time_power`` makes even steps meaningful for EDM too.
+    """The reverse SDE, dx = −[velocity + λ² g²/(2σ) ε̂] dt + λ g dW along u = t_0^(1/ρ) − t^(1/ρ),
+    which grows from 0, as the time of a Brownian path must; ρ = ``sde.time_power`` suits EDM too.
     """
     sde, rho = model.sde, model.sde.time_power
     first = times[0] ** (1 / rho)
@@ -216,7 +217,7 @@ def _evaluations(run: _Run) -> tuple[int, int]:
     """Evaluations of each attempted step, and those made once: two choose diffrax's first step, one is the first stage
     of a method whose last stage is the next step's first. (A rejected *first* step repeats that one; not counted.)
     """
-    tableau = run.solver.tableau
     if run.kind == "sde":
-        return tableau.num_stages, 0
+        return 2, 0  # ShARK's
+    tableau = run.solver.tableau
     return (tableau.num_stages - 1, 3) if tableau.fsal else (tableau.num_stages, 2)

@@ -6,7 +6,7 @@ of such steps at each time of the grid. On a Gaussian Langevin's fixed step ε i
 """
 
 import dataclasses
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
@@ -16,6 +16,7 @@ from score_sde.prediction import Sample
 from score_sde.samplers.predictors import Time, chain
 
 
+@runtime_checkable
 class Corrector(Protocol):
     """What ``predictor_corrector`` asks of a corrector."""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TextIO
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
@@ -45,7 +46,7 @@ def generate(
     require(isinstance(start, int) and 0 <= start <= n, f"start = {start!r}; allowed: 0 to n = {n}")
     require(isinstance(batch_size, int) and batch_size >= 1, f"batch_size = {batch_size!r}; it must be at least 1")
     given = (condition, x_init)
-    check_condition(given, jax.ShapeDtypeStruct((n,), float))
+    check_condition(given, jnp.empty((n, 0)))
     return _batches(model, key, n, shape, sampler, batch_size, start, given, progress, options)
 
 
@@ -90,8 +91,8 @@ def report_failures(samples: Samples) -> None:
         some = ", ".join(f"sample {index[i]} at step {failed_at[i]}" for i in bad[:5])
         more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
         warnings.warn(
-            f"{len(bad)} of {len(index)} samples failed: {some}{more}. They became non-finite, or their adaptive solver "
-            "ran out of steps; look at the model's output there, or take more steps or a looser tolerance",
+            f"{len(bad)} of {len(index)} samples failed: {some}{more}. They became non-finite, or their adaptive "
+            "solver ran out of steps; look at the model's output there, or take more steps or a looser tolerance",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -166,13 +166,13 @@ def solve(
 
 def check_arguments(n, shape, condition, x_init, start, final, save_every) -> tuple[Array, Array | None]:
     """The index of every sample, and x_init as an array; a ValueError for what cannot be used."""
-    require(isinstance(n, int | np.integer) and n >= 1, f"n = {n!r}; give a whole number of samples >= 1")
+    require(isinstance(n, int | np.integer) and int(n) >= 1, f"n = {n!r}; give a whole number of samples >= 1")
     require(final in ("denoise", "mean", "none"), f'final = {final!r}; allowed: "denoise", "mean", "none"')
     require(
-        isinstance(save_every, int | np.integer) and save_every >= 1,
+        isinstance(save_every, int | np.integer) and int(save_every) >= 1,
         f"save_every = {save_every!r}; give a whole number >= 1",
     )
-    check_condition(condition, jax.ShapeDtypeStruct((n, *shape), jnp.result_type(float)))
+    check_condition(condition, jnp.empty((n, 0)))
     require(
         jnp.shape(start) in ((), (n,)),
         f"start has shape {jnp.shape(start)}; allowed: () or ({n},), one a sample",
@@ -214,7 +214,7 @@ class _Run(NamedTuple):
     method: Method
     n: int
     shape: tuple[int, ...]
-    count: int  # rows
+    rows: int
     final: Final
     record: Callable | None
     save_every: int
@@ -235,7 +235,7 @@ def _begin(run: _Run, model, key, index, x_init, condition, rows) -> _Carry:
     saved = None
     if run.record is not None:
         entry = jax.eval_shape(run.record, rows["t"][0], x, x)
-        slots = -(-run.count // run.save_every)
+        slots = -(-run.rows // run.save_every)
         saved = jax.tree.map(lambda leaf: jnp.zeros((slots, *leaf.shape), leaf.dtype), entry)
     return _Carry(x, x, run.method.begin(x), note_failures(jnp.full(run.n, -1), x, 0), saved)
 
@@ -268,12 +268,12 @@ def _save(run: _Run, model, carry: _Carry, row, x0, condition) -> PyTree:
 
 def _finish(run: _Run, model, index, carry: _Carry, condition, rows) -> Samples:
     last = {"none": carry.x, "mean": carry.mean, "denoise": carry.x}[run.final]
-    failed_at, calls = carry.failed_at, run.count * run.method.evaluations
+    failed_at, calls = carry.failed_at, run.rows * run.method.evaluations
     if run.final == "denoise":
         last = model.denoise(carry.x, jnp.maximum(rows["s"][-1], model.sde.t_min), condition)
         failed_at, calls = note_failures(failed_at, last, rows["step"][-1] + 1), calls + 1
     if run.record is not None and not run.method.knows_x0:
-        calls += -(-run.count // run.save_every)
+        calls += -(-run.rows // run.save_every)
     return Samples(last, jnp.full(run.n, calls), jnp.asarray(calls), failed_at, index, carry.saved)
 
 

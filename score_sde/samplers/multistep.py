@@ -52,9 +52,8 @@ class Multistep(Method):
 
     def plan(self, sde, times):
         l = sde.log_snr(times) / 2
-        own, other = (
-            (sde.sigma(times), sde.alpha(times)) if self.form == "data" else (sde.alpha(times), sde.sigma(times))
-        )
+        alpha, sigma = sde.alpha(times), sde.sigma(times)
+        own, other = (sigma, alpha) if self.form == "data" else (alpha, sigma)
         tau2 = self.stochasticity**2
         rate = 1 + tau2 if self.form == "data" else -1.0
         size = self.order + self.correct

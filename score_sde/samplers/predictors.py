@@ -5,7 +5,7 @@ A predictor is a frozen dataclass with ``step(model, x, t, s, noise, condition) 
 """
 
 import dataclasses
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -18,6 +18,7 @@ from score_sde.sde import SDE
 Time = Float[Array, "..."]
 
 
+@runtime_checkable
 class Predictor(Protocol):
     """What ``predictor_corrector`` asks of a predictor."""
 
