@@ -19,7 +19,7 @@ $(INSTALLED): pyproject.toml .ci/constraints.txt
 	@touch $(INSTALLED)
 
 quickstart: $(INSTALLED)
-	$(BIN)/python experiments/sde_tour/sde_tour.py
+	$(BIN)/python experiments/sde_tour/sde_tour.py --out=runs/sde_tour.png
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -30,7 +30,7 @@ test: lint
 	$(PYTEST) -m 'not slow'
 
 test-fast: $(INSTALLED)
-	$(PYTEST) -m 'not slow' tests/test_sde.py tests/test_denoiser.py tests/analytic
+	$(PYTEST) -m 'not slow' tests/sde tests/test_denoiser.py tests/analytic tests/test_import.py
 
 test-all: lint
 	$(PYTEST)

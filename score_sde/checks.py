@@ -1,14 +1,19 @@
-"""Checks of arguments, and the one way in which numbers per sample meet arrays of samples.
+"""Arguments: their types, their checks, and the one way in which numbers per sample meet arrays of samples.
 
 A value can be looked at only where it is concrete: inside ``jax.jit`` the range of a time is unknown and is not
 checked, its shape is.
 """
+
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
+
+Sample: TypeAlias = Float[Array | np.ndarray, "batch *shape"]
+Times: TypeAlias = Float[Array, "..."]  # () or (batch,)
 
 
 def is_concrete(value: ArrayLike) -> bool:
@@ -22,8 +27,16 @@ def require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
-def as_time(t: ArrayLike, t_max: float, x: Array | None = None, name: str = "t") -> Float[Array, "..."]:
-    """``t`` as a floating array of shape () or (batch,), each entry in [0, t_max]."""
+def as_floating(value: Any) -> Array:
+    """``value`` as an array of floats; integers become the default float."""
+    value = jnp.asarray(value)
+    return value if jnp.issubdtype(value.dtype, jnp.floating) else value.astype(float)
+
+
+def as_time(
+    t: ArrayLike, t_max: float, x: Array | np.ndarray | None = None, *, name: str = "t", lowest: float = 0.0
+) -> Times:
+    """``t`` as a floating array of shape () or (batch,), each entry in [0, t_max] unless another lowest is given."""
     shape = jnp.shape(t)
     if x is None:
         require(
@@ -36,20 +49,31 @@ def as_time(t: ArrayLike, t_max: float, x: Array | None = None, name: str = "t")
         require(shape in allowed, f"{name} has shape {shape} beside x of shape {x.shape}; allowed: () or {batch}")
     if is_concrete(t):
         values = np.asarray(t)
-        outside = ~((values >= 0) & (values <= t_max * (1 + 1e-6)))  # NaN counts as outside
+        outside = ~((values >= lowest) & (values <= t_max * (1 + 1e-6)))  # NaN counts as outside
         if outside.any():
-            raise ValueError(f"{name} = {values[outside].flat[0]:g} lies outside [0, t_max] = [0, {t_max:g}]")
-    t = jnp.asarray(t)
-    return t if jnp.issubdtype(t.dtype, jnp.floating) else t.astype(float)
+            raise ValueError(
+                f"{name} = {values[outside].flat[0]:g} lies outside [{lowest:g}, t_max] = [{lowest:g}, {t_max:g}]"
+            )
+    return as_floating(t)
 
 
-def per_sample(a: ArrayLike, x: Array) -> Array:
+def as_step(
+    t: ArrayLike, s: ArrayLike, t_max: float, x: Array | np.ndarray | None = None, *, lowest: float = 0.0
+) -> tuple[Times, Times]:
+    """The two ends of a step as times, s < t."""
+    t, s = as_time(t, t_max, x), as_time(s, t_max, x, name="s", lowest=lowest)
+    if is_concrete(t) and is_concrete(s) and bool(jnp.any(s > t)):
+        raise ValueError(f"s = {s} lies above t = {t}; a step goes between s < t")
+    return t, s
+
+
+def per_sample(a: ArrayLike, x: Array | np.ndarray) -> Array:
     """``a`` of shape () or (batch,), shaped and typed to multiply ``x`` of shape (batch, *shape)."""
     a = jnp.asarray(a)
     dtype = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else a.dtype
     return a.astype(dtype).reshape(a.shape + (1,) * (x.ndim - a.ndim if a.ndim else 0))
 
 
-def sum_over_sample(x: Float[Array, "batch *shape"]) -> Float[Array, "batch"]:
+def sum_over_sample(x: Sample) -> Float[Array, "batch"]:
     """Sum over every axis but the first."""
     return jnp.sum(x, axis=tuple(range(1, x.ndim)))

@@ -11,7 +11,7 @@ taken through x̂ loses its digits at small σ, a mean taken through ε̂ at sma
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key, PyTree
 
 from score_sde import prediction, pytree
-from score_sde.checks import as_time, is_concrete, per_sample, require
-from score_sde.prediction import Kind, Sample
+from score_sde.checks import Sample, as_time, is_concrete, per_sample, require
+from score_sde.prediction import Kind
 from score_sde.sde import SDE
 
 Condition: TypeAlias = PyTree  # None, or a tree whose leaves lead with the batch axis
@@ -81,6 +81,7 @@ class Denoiser:
         return self
 
 
+@runtime_checkable
 class Network(Protocol):
     """A plain function of arrays; it knows no SDE and holds no random state."""
 

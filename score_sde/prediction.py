@@ -11,13 +11,12 @@ two equations give both, x̂ = (b x_t − σ p)/D and ε̂ = (α p − a x_t)/D 
 from typing import Literal, TypeAlias, get_args
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from score_sde.checks import per_sample, require
+from score_sde.checks import Sample, per_sample, require
 from score_sde.sde import SDE
 
 Kind: TypeAlias = Literal["noise", "data", "score", "v", "velocity", "edm"]
-Sample: TypeAlias = Float[Array, "batch *shape"]
 
 
 def check_kind(predicts: str) -> None:

@@ -8,6 +8,7 @@ u_i, and nothing is ever inverted but numbers.
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +18,8 @@ from jaxtyping import Array, Float, Key
 
 from score_sde import pytree
 from score_sde.analytic.marginal import check_shape, marginal
-from score_sde.checks import is_concrete, per_sample, require, sum_over_sample
+from score_sde.checks import Sample, as_floating, is_concrete, per_sample, require, sum_over_sample
 from score_sde.denoiser import Condition, Denoiser
-from score_sde.prediction import Sample
 from score_sde.sde import SDE
 
 
@@ -36,14 +36,13 @@ class Gaussian:
 
     def __init__(
         self,
-        mean: ArrayLike,
-        covariance: ArrayLike | None = None,
+        mean: Any,
+        covariance: Any = None,
         *,
-        factors: ArrayLike | None = None,
+        factors: Any = None,
         std: float = 0.0,
     ):
-        mean = jnp.asarray(mean)
-        mean = mean if jnp.issubdtype(mean.dtype, jnp.floating) else mean.astype(float)
+        mean = as_floating(mean)
         dimensions = math.prod(mean.shape)
         require((covariance is None) != (factors is None), "give a covariance or factors, one of the two")
         require(std >= 0, f"std = {std}; it may not be negative")

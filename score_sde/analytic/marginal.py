@@ -4,8 +4,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from score_sde.checks import as_time, require
-from score_sde.prediction import Sample
+from score_sde.checks import Sample, as_time, require
 from score_sde.sde import SDE
 
 

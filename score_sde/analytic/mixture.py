@@ -6,6 +6,7 @@ With p(x_0) = Σ_k w_k N(m_k, s_k² I), the density of x_t = α x_0 + σ ε is �
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +16,8 @@ from jaxtyping import Array, Float, Int, Key
 
 from score_sde import pytree
 from score_sde.analytic.marginal import check_shape, marginal
-from score_sde.checks import is_concrete, per_sample, require
+from score_sde.checks import Sample, as_floating, is_concrete, per_sample, require
 from score_sde.denoiser import Condition, Denoiser, check_condition
-from score_sde.prediction import Sample
 from score_sde.sde import SDE
 
 
@@ -25,14 +25,14 @@ from score_sde.sde import SDE
 class GaussianMixture:
     """Σ_k w_k N(m_k, s_k² I) over arrays of any shape: means (K, *shape), stds (K,), weights (K,), or equal if None."""
 
-    means: Float[Array, "K *shape"]
-    stds: Float[Array, "K"]
-    weights: Float[Array, "K"] | None = None
+    means: Any  # anything that jnp.asarray takes; kept as an array
+    stds: Any
+    weights: Any = None
 
     def __post_init__(self):
-        means, stds = _floating(self.means), _floating(self.stds)
+        means, stds = as_floating(self.means), as_floating(self.stds)
         require(means.ndim >= 1, "means has no axis; give one row for each component, (K, *shape)")
-        weights = jnp.full(len(means), 1 / len(means)) if self.weights is None else _floating(self.weights)
+        weights = jnp.full(len(means), 1 / len(means)) if self.weights is None else as_floating(self.weights)
         for name, value in (("stds", stds), ("weights", weights)):
             require(
                 value.shape == means.shape[:1],
@@ -71,7 +71,7 @@ class GaussianMixture:
         return MixtureDenoiser(sde, self)
 
     def _log_weights(self, x: Sample, condition: Condition) -> Float[Array, "batch K"]:
-        log_weights = jnp.broadcast_to(jnp.log(jnp.asarray(self.weights)), (len(x), len(self.means)))
+        log_weights = jnp.broadcast_to(jnp.log(self.weights), (len(x), len(self.means)))
         if condition is None:
             return log_weights
         check_condition(condition, x)
@@ -135,8 +135,3 @@ class MixtureDenoiser(Denoiser):
         mean = self.mixture.means + scaled(alpha[:, None] * s2 / variance)
         noise = scaled(sigma[:, None] / variance)
         return r, mean, noise, s2 * sigma[:, None] ** 2 / variance
-
-
-def _floating(value: ArrayLike) -> Array:
-    value = jnp.asarray(value)
-    return value if jnp.issubdtype(value.dtype, jnp.floating) else value.astype(float)

@@ -10,9 +10,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
-from score_sde.checks import per_sample, require, sum_over_sample
+from score_sde.checks import Sample, per_sample, require, sum_over_sample
 from score_sde.denoiser import Condition, Denoiser
-from score_sde.prediction import Sample
 from score_sde.samplers.predictors import Time, chain
 
 

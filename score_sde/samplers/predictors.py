@@ -10,9 +10,8 @@ from typing import Literal, Protocol, runtime_checkable
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from score_sde.checks import per_sample, require
+from score_sde.checks import Sample, per_sample, require
 from score_sde.denoiser import Condition, Denoiser
-from score_sde.prediction import Sample
 from score_sde.sde import SDE
 
 Time = Float[Array, "..."]

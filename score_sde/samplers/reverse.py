@@ -6,9 +6,8 @@ from typing import Literal, Unpack
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from score_sde.checks import per_sample, require
+from score_sde.checks import Sample, per_sample, require
 from score_sde.denoiser import Condition, Denoiser
-from score_sde.prediction import Sample
 from score_sde.samplers import grids
 from score_sde.samplers.loop import Method, Options, Samples, Step, solve
 from score_sde.samplers.predictors import Time, check_stochasticity

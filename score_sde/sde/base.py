@@ -20,7 +20,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from functools import wraps
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -29,9 +29,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from score_sde import pytree
-from score_sde.checks import as_time, is_concrete, per_sample, require, sum_over_sample
-
-Times: TypeAlias = Float[Array, "..."]  # () or (batch,)
+from score_sde.checks import Sample, Times, as_step, as_time, per_sample, require, sum_over_sample
 
 
 def of_time(method: Callable) -> Callable:
@@ -123,7 +121,7 @@ class SDE:
         """f(t) = d log α / dt, never positive; −∞ where α reaches 0."""
         return derivative(self.log_alpha, t)
 
-    def drift(self, x: Float[Array, "batch *shape"], t: ArrayLike) -> Float[Array, "batch *shape"]:
+    def drift(self, x: Sample, t: ArrayLike) -> Sample:
         """f(t) x."""
         return per_sample(self.drift_rate(as_time(t, self.t_max, x)), x) * x
 
@@ -164,20 +162,24 @@ class SDE:
 
         σ_{t|s}² = σ_t² − (α_t/α_s)² σ_s²   (Kingma et al. 2021, appendix A.1).
         """
-        t, s = as_time(t, self.t_max), as_time(s, self.t_max, name="s")
-        require_order(t, s)
+        t, s = as_step(t, s, self.t_max)
         ratio = jnp.exp(self.log_alpha(t) - self.log_alpha(s))
         sigma_t, kept = self.sigma(t), ratio * self.sigma(s)
         return ratio, (sigma_t - kept) * (sigma_t + kept)
 
-    def discretize(self, x: Float[Array, "batch *shape"], t: ArrayLike, s: ArrayLike) -> tuple[Array, Times]:
+    def discretize(self, x: Sample, t: ArrayLike, s: ArrayLike) -> tuple[Array, Times]:
         """One step of the discrete chain from s up to t, x_t = x_s + F + G ε, as (F, G); here Euler's:
 
         F = f(t) x (t − s),  G = g(t) √(t − s). VP and VE override it with the chains of DDPM and SMLD.
+        s may lie below 0: the original's last step does.
         """
-        t, s = as_time(t, self.t_max, x), as_time(s, self.t_max, x, name="s")
-        require_order(t, s)
+        t, s = as_step(t, s, self.t_max, x, lowest=-math.inf)
         return per_sample(t - s, x) * self.drift(x, t), self.diffusion(t) * jnp.sqrt(t - s)
+
+    @of_time
+    def discrete_alpha(self, t: Times) -> Times:
+        """The α at time t of the chain that ``discretize`` steps along; without a chain of its own, α(t)."""
+        return self.alpha(t)
 
     @of_time
     def discrete_sigma(self, t: Times) -> Times:
@@ -186,9 +188,7 @@ class SDE:
 
     # The two ends.
 
-    def perturb(
-        self, x0: Float[Array, "batch *shape"], t: ArrayLike, noise: Float[Array, "batch *shape"]
-    ) -> Float[Array, "batch *shape"]:
+    def perturb(self, x0: Sample, t: ArrayLike, noise: Array | np.ndarray) -> Sample:
         """x_t = α(t) x_0 + σ(t) ε."""
         require(x0.shape == noise.shape, f"noise has shape {noise.shape}, x0 has {x0.shape}; they must be equal")
         t = as_time(t, self.t_max, x0)
@@ -203,7 +203,7 @@ class SDE:
         """A draw from the prior, of the whole ``shape`` given."""
         return self.prior_std * jax.random.normal(key, shape)
 
-    def prior_log_prob(self, x: Float[Array, "batch *shape"]) -> Float[Array, "batch"]:
+    def prior_log_prob(self, x: Sample) -> Float[Array, "batch"]:
         """Log N(x; 0, prior_std² I), one value for each sample."""
         dimensions = math.prod(x.shape[1:])
         z = x / per_sample(self.prior_std, x)
@@ -212,8 +212,3 @@ class SDE:
     def _above_zero(self, t: Times) -> Times:
         """Where σ leaves 0 like √t, σ' is infinite at t = 0 though g is not: take the limit from just above."""
         return jnp.maximum(t, 1e-20 * self.t_max)
-
-
-def require_order(t: Times, s: Times) -> None:
-    if is_concrete(t) and is_concrete(s) and bool(jnp.any(s > t)):
-        raise ValueError(f"s = {s} lies above t = {t}; a step goes between s < t")

@@ -1,24 +1,35 @@
-"""Discrete chains of noise levels, read at continuous times."""
+"""Discrete chains of noise levels k = 0 … N − 1, read at continuous times t = k/(N − 1)."""
 
 import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Int
 
-from score_sde.sde.base import Times
+from score_sde.checks import Times, require
 
 
 def level_at(t: Times, num_scales: int) -> Int[Array, "..."]:
-    """Level k = t (N − 1), cut down to an integer as the original does."""
+    """The level k = t (N − 1), cut down to an integer as the original does."""
     return jnp.floor(t * (num_scales - 1)).astype(int)
 
 
-def levels_between(t: Times, s: Times, num_scales: int) -> tuple[Int[Array, "..."], Int[Array, "..."], Times]:
-    """The entries (k_s, k_t] of a table of ``num_scales`` levels that a step between s and t covers, and its share.
+def time_of_level(k: ArrayLike, num_scales: int) -> Times:
+    """The time t = k/(N − 1), rounded up so that ``level_at`` finds the same level again."""
+    t = jnp.nextafter(jnp.asarray(k) / (num_scales - 1), np.inf)
+    return jnp.minimum(t, 1.0)
 
-    A step covers at least one level;
-    where it is shorter than a level (a grid finer than the table) the share of that level is returned.
+
+def levels_between(
+    t: Times, s: Times, num_scales: int, t_max: float
+) -> tuple[Int[Array, "..."], Int[Array, "..."], Times]:
+    """The levels (k_s, k_t] that a step between s and t covers, as k_s and k_t, and its share of them.
+
+    A step covers at least one level; where it is shorter than a level (a grid finer than the chain) its share of that
+    level is returned.
     """
+    require(t_max <= 1, f"t_max = {t_max}; the discrete chain of num_scales levels ends at t = 1")
     span = (t - s) * num_scales
     k_t = level_at(t, num_scales)
-    k_s = jnp.minimum(level_at(s, num_scales), k_t - 1)
+    k_s = jnp.maximum(jnp.minimum(level_at(s, num_scales), k_t - 1), -1)
     fine = span < 0.75
     return jnp.where(fine, k_t - 1, k_s), k_t, jnp.where(fine, span, 1.0)

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from score_sde.checks import require
-from score_sde.sde.base import SDE, Times, of_time
+from score_sde.checks import Times, require
+from score_sde.sde.base import SDE, of_time
 
 
 @dataclasses.dataclass(frozen=True)

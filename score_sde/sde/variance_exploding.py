@@ -9,8 +9,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from score_sde.checks import as_time, require
-from score_sde.sde.base import SDE, Times, of_time, require_order
+from score_sde.checks import Sample, Times, as_step, require
+from score_sde.sde.base import SDE, of_time
 from score_sde.sde.discrete import level_at, levels_between
 
 
@@ -42,8 +42,7 @@ class VE(SDE):
 
     def transition(self, t: ArrayLike, s: ArrayLike) -> tuple[Times, Times]:
         """In closed form, as the difference of two variances loses all digits near t = 0."""
-        t, s = as_time(t, self.t_max), as_time(s, self.t_max, name="s")
-        require_order(t, s)
+        t, s = as_step(t, s, self.t_max)
         log_growth = 2 * (t - s) * math.log(self.sigma_max / self.sigma_min)
         return jnp.ones_like(log_growth), -(self.sigma(t) ** 2) * jnp.expm1(-log_growth)
 
@@ -51,17 +50,16 @@ class VE(SDE):
         """SMLD's σ_k, k = 0 … N − 1, in float64, ascending: geometric from σ_min to σ_max."""
         return np.geomspace(self.sigma_min, self.sigma_max, self.num_scales)
 
-    def discretize(self, x: Float[Array, "batch *shape"], t: ArrayLike, s: ArrayLike) -> tuple[Array, Times]:
+    def discretize(self, x: Sample, t: ArrayLike, s: ArrayLike) -> tuple[Array, Times]:
         """SMLD's chain: F = 0,  G² = σ_{k_t}² − σ_{k_s}², with σ_{−1} = 0."""
-        t, s = as_time(t, self.t_max, x), as_time(s, self.t_max, x, name="s")
-        require_order(t, s)
+        t, s = as_step(t, s, self.t_max, x, lowest=-math.inf)
         variances = jnp.asarray(np.concatenate([[0.0], self.discrete_sigmas() ** 2]), t.dtype)
-        k_s, k_t, share = levels_between(t, s, self.num_scales)
+        k_s, k_t, share = levels_between(t, s, self.num_scales, self.t_max)
         return jnp.zeros_like(x), jnp.sqrt(share * (variances[k_t + 1] - variances[k_s + 1]))
 
     @of_time
     def discrete_sigma(self, t: Times) -> Times:
-        """SMLD's σ_k at level k = t (N − 1), cut down."""
+        """SMLD's σ_k."""
         return jnp.asarray(self.discrete_sigmas(), t.dtype)[level_at(t, self.num_scales)]
 
 
@@ -69,10 +67,11 @@ class VE(SDE):
 class EDM(SDE):
     """Karras et al. 2022, Table 1: α = 1, σ = t, for t from 0.002 to 80."""
 
+    time_power: ClassVar[float] = 7.0
+
     _: dataclasses.KW_ONLY
     t_min: float = 0.002
     t_max: float = 80.0
-    time_power: ClassVar[float] = 7.0
     t_min_sampling: float = 0.002
     t_max_sampling: float = 80.0
 

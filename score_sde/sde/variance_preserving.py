@@ -8,8 +8,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from score_sde.checks import as_time, per_sample, require
-from score_sde.sde.base import SDE, Times, of_time, require_order
+from score_sde.checks import Sample, Times, as_step, per_sample, require
+from score_sde.sde.base import SDE, of_time
 from score_sde.sde.discrete import level_at, levels_between
 
 
@@ -39,8 +39,7 @@ class VP(SDE):
 
     def transition(self, t: ArrayLike, s: ArrayLike) -> tuple[Times, Times]:
         """In closed form, as the difference of two variances loses digits over short steps (3e-4 at s = 0.999 t)."""
-        t, s = as_time(t, self.t_max), as_time(s, self.t_max, name="s")
-        require_order(t, s)
+        t, s = as_step(t, s, self.t_max)
         log_ratio = -(t - s) * (self.beta_min / 2 + (self.beta_max - self.beta_min) * (t + s) / 4)
         return jnp.exp(log_ratio), -jnp.expm1(2 * log_ratio)
 
@@ -56,15 +55,14 @@ class VP(SDE):
         """DDPM's ᾱ_k = Π_{j<=k} (1 − β_j), in float64."""
         return np.exp(np.cumsum(np.log1p(-self.discrete_betas())))
 
-    def discretize(self, x: Float[Array, "batch *shape"], t: ArrayLike, s: ArrayLike) -> tuple[Array, Times]:
+    def discretize(self, x: Sample, t: ArrayLike, s: ArrayLike) -> tuple[Array, Times]:
         """DDPM's chain: F = (√(1 − β) − 1) x,  G = √β, with 1 − β the product of 1 − β_k over the levels from s to t.
 
         On the chain's own grid, t − s = 1/N, that is β_k with k = t (N − 1) cut down, as in the original.
         """
-        t, s = as_time(t, self.t_max, x), as_time(s, self.t_max, x, name="s")
-        require_order(t, s)
+        t, s = as_step(t, s, self.t_max, x, lowest=-math.inf)
         log_keep = np.log1p(-self.discrete_betas())
-        k_s, k_t, share = levels_between(t, s, self.num_scales)
+        k_s, k_t, share = levels_between(t, s, self.num_scales, self.t_max)
         total = np.concatenate([[0.0], np.cumsum(log_keep)])  # total[k + 1]: levels 0 … k
         # One level is read directly: as a difference of two sums it would lose digits.
         one = jnp.asarray(log_keep, t.dtype)[k_t]
@@ -73,10 +71,15 @@ class VP(SDE):
         return per_sample(jnp.expm1(log_kept / 2), x) * x, jnp.sqrt(-jnp.expm1(log_kept))
 
     @of_time
+    def discrete_alpha(self, t: Times) -> Times:
+        """DDPM's √ᾱ_k."""
+        return jnp.asarray(np.sqrt(self.discrete_alphas_cumprod()), t.dtype)[level_at(t, self.num_scales)]
+
+    @of_time
     def discrete_sigma(self, t: Times) -> Times:
-        """DDPM's √(1 − ᾱ_k) at level k = t (N − 1), cut down."""
+        """DDPM's √(1 − ᾱ_k)."""
         variances = -np.expm1(np.cumsum(np.log1p(-self.discrete_betas())))
-        return jnp.sqrt(jnp.asarray(variances, t.dtype)[level_at(t, self.num_scales)])
+        return jnp.asarray(np.sqrt(variances), t.dtype)[level_at(t, self.num_scales)]
 
 
 @dataclasses.dataclass(frozen=True)

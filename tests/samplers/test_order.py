@@ -3,10 +3,10 @@
 import jax
 import numpy as np
 import pytest
-from truth import SDES, exact_ode, latents, mixture
 
 import score_sde as ss
 from score_sde.samplers.exponential import polynomial_weights
+from tests.samplers.truth import SDES, exact_ode, latents, mixture
 
 STEPS = (100, 200, 400, 800)
 SOLVERS = {

@@ -1,0 +1,55 @@
+"""What the tests share: the reference arrays, every SDE, and mixtures small enough to know everything about."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import score_sde as ss
+
+REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference" / "score_sde_pytorch"
+
+SDES = {
+    "VP": ss.VP(),
+    "SubVP": ss.SubVP(),
+    "VE": ss.VE(),
+    "Cosine": ss.Cosine(),
+    "Cosine-iDDPM": ss.Cosine(offset=0.008),
+    "EDM": ss.EDM(),
+    "FlowMatching": ss.FlowMatching(),
+}
+
+
+@pytest.fixture(params=SDES.values(), ids=SDES.keys())
+def sde(request) -> ss.SDE:
+    """Every SDE in turn."""
+    return request.param
+
+
+@pytest.fixture
+def x64():
+    """Double precision for one test."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="session")
+def reference():
+    """A function from a file's name in the reference data to its arrays and its entry in the index."""
+    if not (REFERENCE / "index.json").exists():
+        pytest.skip("the reference data (../shared/reference beside the repository) are not on this machine")
+    index = {entry["file"]: entry for entry in json.loads((REFERENCE / "index.json").read_text())["files"]}
+
+    def load(name: str) -> tuple[dict[str, np.ndarray], dict]:
+        with np.load(REFERENCE / name) as arrays:
+            return dict(arrays), index[name]
+
+    return load
+
+
+def times(sde: ss.SDE, n: int = 64, dtype=np.float32) -> np.ndarray:
+    """Times from t_min to t_max_sampling, dense near t_min, each a float32 number."""
+    grid = np.geomspace(sde.t_min, sde.t_max_sampling, n).astype(np.float32)
+    return np.clip(grid, np.float32(sde.t_min), np.float32(sde.t_max_sampling)).astype(dtype)
