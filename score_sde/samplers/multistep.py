@@ -27,7 +27,7 @@ from jaxtyping import Array, Key
 
 from score_sde.checks import require
 from score_sde.denoiser import Denoiser
-from score_sde.samplers.exponential import polynomial_weights, published_weights
+from score_sde.samplers.exponential import AnyArray, polynomial_weights, published_weights
 from score_sde.samplers.loop import Method, Options, Samples, Step, along, solve
 from score_sde.samplers.predictors import check_stochasticity
 
@@ -51,25 +51,29 @@ class Multistep(Method):
         return int(self.stochasticity > 0)
 
     def plan(self, sde, times):
-        l = sde.log_snr(times) / 2
-        alpha, sigma = sde.alpha(times), sde.sigma(times)
+        return {"alpha": sde.alpha(times), "sigma": sde.sigma(times), "l": sde.log_snr(times) / 2}
+
+    def rows(self, sde, times):
+        known = super().rows(sde, times)
+        alpha, sigma, l = known["alpha"], known["sigma"], known["l"]
+        xp = l.__array_namespace__()  # NumPy where the grid is concrete: nothing to compile
         own, other = (sigma, alpha) if self.form == "data" else (alpha, sigma)
         tau2 = self.stochasticity**2
         rate = 1 + tau2 if self.form == "data" else -1.0
         size = self.order + self.correct
 
-        def combine(spans: np.ndarray) -> tuple[Array, Array]:
+        def combine(spans: np.ndarray) -> tuple[AnyArray, AnyArray]:
             """x_end = factor x_start + weights · memory, for spans (rows, 4) of (start, end, newest node, nodes)."""
             start, end, newest, count = spans.T
-            weights = jnp.zeros((len(spans), size), times.dtype)
+            weights = xp.zeros((len(spans), size), l.dtype)
             for q in range(1, size + 1):
                 here = np.flatnonzero(count == q)
                 nodes = newest[here, None] - np.arange(q)
                 ends = l[nodes], l[start[here]], l[end[here]]
                 exact = self.coefficients == "exact"
                 w = polynomial_weights(*ends, rate) if exact else published_weights(*ends)
-                weights = weights.at[here[:, None], nodes % size].set(other[end[here], None] * w)
-            return own[end] / own[start] * jnp.exp(-tau2 * (l[end] - l[start])), weights
+                weights = put(weights, (here[:, None], nodes % size), other[end[here], None] * w)
+            return own[end] / own[start] * xp.exp(-tau2 * (l[end] - l[start])), weights
 
         node, base_rule, base_span, x_span = np.split(np.asarray(self.program(len(times) - 1)), [1, 2, 6], axis=1)
         node, base_rule = node[:, 0], base_rule[:, 0]
@@ -79,14 +83,14 @@ class Multistep(Method):
         return {
             "t": times[node],
             "s": times[end],
-            "step": jnp.asarray(node),
-            "slot": jnp.asarray(node % size),
-            "c": jnp.where(base_rule == MOVE, 0.0, c),
-            "e": jnp.where(base_rule == MOVE, 1.0, 0.0),
+            "step": node,
+            "slot": node % size,
+            "c": xp.where(base_rule == MOVE, 0.0, c),
+            "e": xp.where(base_rule == MOVE, 1.0, 0.0),
             "u": u,
             "d": d,
             "w": w,
-            "noise_std": sigma[end] * jnp.sqrt(-jnp.expm1(-2 * tau2 * (l[end] - l[start]))),
+            "noise_std": sigma[end] * xp.sqrt(-xp.expm1(-2 * tau2 * (l[end] - l[start]))),
         }
 
     def program(self, steps: int) -> list[tuple[int, ...]]:
@@ -130,6 +134,14 @@ class Multistep(Method):
         mean = along(row["d"], x) * base + jnp.tensordot(row["w"], known, 1)
         x = mean + along(row["noise_std"], x) * noise[0] if self.draws else mean
         return Step(x, mean, x0, (base, known))
+
+
+def put(a: AnyArray, index: tuple, values: AnyArray) -> AnyArray:
+    """``a`` with these values at this index."""
+    if not isinstance(a, np.ndarray):
+        return a.at[index].set(values)
+    a[index] = values
+    return a
 
 
 def dpm_solver(

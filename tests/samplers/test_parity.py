@@ -59,15 +59,16 @@ def step_kinds(entry: dict) -> dict:
 def test_steps(entry):
     data, model = load(entry)
     compared = 0
+    rules = {name: (rule, jax.jit(rule.step)) for name, rule in step_kinds(entry).items()}
     for case in ("t0", "t1", "t2", "tmixed"):
         t, x, noise = data[f"{case}/t"], last(data[f"{case}/x"]), last(data[f"{case}/noise"])
         s = t - np.float32(1 / entry["parameters"]["N"])
-        for name, rule in step_kinds(entry).items():
+        for name, (rule, step) in rules.items():
             if f"{case}/{name}/x" not in data:
                 continue
             state = jax.numpy.asarray(x)
             for z in noise[: getattr(rule, "steps", 1)]:
-                state, mean = jax.jit(rule.step)(model, state, t, s, z)
+                state, mean = step(model, state, t, s, z)
             for found, wanted in ((state, data[f"{case}/{name}/x"]), (mean, data[f"{case}/{name}/x_mean"])):
                 wanted = last(wanted)
                 scale = np.maximum(1, np.abs(wanted).max(axis=(1, 2, 3), keepdims=True))
