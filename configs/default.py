@@ -226,6 +226,8 @@ def _base() -> ConfigDict:
             "snr": 0.16,
             "noise_removal": True,
             "probability_flow": False,
+            "scheme": "published",
+            "norms": "batch",
         }
     )
     config.eval = ConfigDict(

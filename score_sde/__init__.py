@@ -2,7 +2,7 @@
 
 import importlib
 
-from score_sde import analytic, losses, networks, prediction
+from score_sde import analytic, losses, networks, prediction, samplers
 from score_sde.denoiser import Denoiser, FunctionDenoiser, NetworkDenoiser
 from score_sde.sde import EDM, SDE, VE, VP, Cosine, FlowMatching, SubVP
 
@@ -23,6 +23,7 @@ __all__ = [
     "losses",
     "networks",
     "prediction",
+    "samplers",
 ]
 
 

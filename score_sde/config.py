@@ -4,16 +4,17 @@ The fields have the names of the original's configs. A field that only we have i
 leaves the original's behaviour as it was.
 """
 
+import functools
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
-from score_sde import networks
+from score_sde import networks, samplers
 from score_sde.denoiser import NetworkDenoiser, ddpm_label, scaled_time, sigma_level, smld_label
 from score_sde.sde import SDE, VE, VP, SubVP
 
@@ -90,6 +91,69 @@ def build_model(config: ConfigDict, network: nnx.Module) -> NetworkDenoiser:
     return NetworkDenoiser(sde, networks.NoiseToScore(network, stds), predicts="score", noise_level=ddpm_label)
 
 
+def build_sampler(config: ConfigDict) -> Callable[..., samplers.Samples]:
+    """The sampler of config.sampling, as a function (model, key, n, shape, condition=…, …) -> Samples.
+
+    "pc" and "ode" are the original's. With scheme = "published" predictor-corrector takes the original's steps (see
+    ``samplers.grids.published``), otherwise ours. Any other sampler of ``ss.samplers`` can be named too, or one of
+    yours by import path, with its arguments in config.sampling.options.
+    """
+    method = get(config, "sampling.method")
+    options = dict(get(config, "sampling.options", {}))
+    if ":" in method:
+        return functools.partial(import_path(method), **options)
+    if method not in ("pc", "ode"):
+        choices = {name: getattr(samplers, name) for name in ("ddim", "heun", "dpm_solver", "unipc", "reverse_sde")}
+        return functools.partial(choose(config, "sampling.method", choices), **options)
+    removal = get(config, "sampling.noise_removal")
+    if method == "ode":
+        return functools.partial(samplers.ode, final="denoise" if removal else "none", **options)
+    published = choose(config, "sampling.scheme", {"published": True, "even": False})
+    final: Literal["mean", "denoise", "none"] = ("mean" if published else "denoise") if removal else "none"
+    return functools.partial(
+        samplers.predictor_corrector,
+        steps=get(config, "model.num_scales"),
+        predictor=_predictor(config),
+        corrector=_corrector(config),
+        time_grid=samplers.grids.published if published else None,
+        final=final,
+        **options,
+    )
+
+
+def sample_shape(config: ConfigDict) -> tuple[int, ...]:
+    """The shape of one example."""
+    shape = get(config, "data.shape", None)
+    if shape is not None:
+        return (shape,) if isinstance(shape, int) else tuple(shape)
+    size = get(config, "data.image_size")
+    spatial = (size,) * get(config, "model.spatial_dims", 2) if isinstance(size, int) else tuple(size)
+    return (*spatial, get(config, "data.num_channels"))
+
+
+def _predictor(config: ConfigDict) -> samplers.Predictor | None:
+    flow = get(config, "sampling.probability_flow")
+    # The original's ancestral step has variance β_k for VP and the posterior's for VE.
+    variance = "posterior" if get(config, "training.sde").lower() == "vesde" else "forward"
+    choices = {
+        "euler_maruyama": samplers.EulerMaruyama(0.0 if flow else 1.0),
+        "reverse_diffusion": samplers.ReverseDiffusion(probability_flow=flow),
+        "ancestral_sampling": samplers.Ancestral(variance),  # type: ignore[arg-type]
+        "none": None,
+    }
+    return choose(config, "sampling.predictor", choices)
+
+
+def _corrector(config: ConfigDict) -> samplers.Corrector | None:
+    snr, steps = get(config, "sampling.snr"), get(config, "sampling.n_steps_each")
+    choices = {
+        "langevin": samplers.Langevin(snr, steps, get(config, "sampling.norms")),
+        "ald": samplers.AnnealedLangevin(snr, steps),
+        "none": None,
+    }
+    return choose(config, "sampling.corrector", choices)
+
+
 def _ve(config: ConfigDict) -> VE:
     return VE(
         sigma_min=get(config, "model.sigma_min"),
@@ -161,7 +225,16 @@ def _ncsnpp(config: ConfigDict, rngs: nnx.Rngs) -> networks.NCSNpp:
 def _vector_network(network: type[networks.MLP | networks.ResNet]) -> Callable[[ConfigDict, nnx.Rngs], nnx.Module]:
     def build(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
         """data.shape (an int, or one for each axis), and those fields of config.model that the constructor knows."""
-        names = ("width", "depth", "dropout", "embedding_type", "fourier_scale", "nonlinearity", "num_classes", "init_scale")
+        names = (
+            "width",
+            "depth",
+            "dropout",
+            "embedding_type",
+            "fourier_scale",
+            "nonlinearity",
+            "num_classes",
+            "init_scale",
+        )
         options = {name: get(config, f"model.{name}") for name in names if name in config.model}
         return network(get(config, "data.shape"), **options, rngs=rngs)
 

@@ -54,7 +54,7 @@ class Run:
         condition: Condition = None,
         **options: Any,
     ) -> Samples:
-        """n samples in model space, by any function of ``ss.samplers``; unless given, by the config's own sampler."""
+        """N samples in model space, by any function of ``ss.samplers``; unless given, by the config's own sampler."""
         draw = sampler or build_sampler(self.config)
         return draw(self.model, key, n, sample_shape(self.config), condition=condition, **options)
 

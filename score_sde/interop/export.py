@@ -29,7 +29,7 @@ def export(run: Run, path: str | Path) -> Path:
     with written_whole(path) as part:
         if path.suffix == ".npz":
             with part.open("wb") as file:
-                np.savez(file, **arrays)
+                np.savez(file, **arrays)  # type: ignore[arg-type]
         elif path.suffix == ".safetensors":
             from safetensors.numpy import save_file
 

@@ -25,7 +25,7 @@ def from_score_sde_pytorch(state_dict: Mapping[str, Any], config: ConfigDict | s
     """
     config = read_config(config)
     network = nnx.eval_shape(lambda: build_network(config, nnx.Rngs(0)))
-    load(network, state_dict)
+    load(network, state_dict)  # type: ignore[arg-type]
     return Run(build_model(config, network), config)
 
 
@@ -49,7 +49,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     parts = ("optimizer", "model", "ema", "step")
     missing = [part for part in parts if not isinstance(checkpoint, dict) or part not in checkpoint]
     if missing:
-        found = ", ".join(map(repr, list(checkpoint)[:6])) if isinstance(checkpoint, dict) else type(checkpoint).__name__
+        found = (
+            ", ".join(map(repr, list(checkpoint)[:6])) if isinstance(checkpoint, dict) else type(checkpoint).__name__
+        )
         raise ValueError(
             f"{path} is a PyTorch file but no checkpoint of score_sde_pytorch: {', '.join(missing)} missing (it holds "
             f"{found}). If it is a bare state dict, give its arrays to from_score_sde_pytorch"

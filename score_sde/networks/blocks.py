@@ -59,7 +59,7 @@ class GroupNorm(nnx.Module):
 
 
 def dropout(x: Image, seeds: Seeds, rate: float, layer: int) -> Image:
-    """x · mask/(1 − rate), the mask of example i from (seeds[i], layer) alone: no neighbour can change it."""
+    """X · mask/(1 − rate), the mask of example i from (seeds[i], layer) alone: no neighbour can change it."""
     if seeds is None or rate == 0:
         return x
     size = math.prod(x.shape[1:])
@@ -122,9 +122,7 @@ class ResBlock(nnx.Module):
         self.norm_1 = GroupNorm(out_channels, groups)
         self.conv_1 = Conv(out_channels, out_channels, init_scale=init_scale, **conv)
         changes = in_channels != out_channels or resample is not None
-        self.shortcut = (
-            Conv(in_channels, out_channels, 1, init_scale=shortcut_init_scale, **conv) if changes else None
-        )
+        self.shortcut = Conv(in_channels, out_channels, 1, init_scale=shortcut_init_scale, **conv) if changes else None
         self.activation = activation
         self.resample = resample
         self.fir = fir
@@ -200,7 +198,9 @@ class Combine(nnx.Module):
 class Head(nnx.Module):
     """conv(act(norm(h))): from features to an image."""
 
-    def __init__(self, in_channels: int, out_channels: int, *, activation: Activation, groups: int | None, **options: Any):
+    def __init__(
+        self, in_channels: int, out_channels: int, *, activation: Activation, groups: int | None, **options: Any
+    ):
         self.norm = GroupNorm(in_channels, groups)
         self.conv = Conv(in_channels, out_channels, **options)
         self.activation = activation
@@ -210,5 +210,5 @@ class Head(nnx.Module):
 
 
 def residual_sum(x: Image, h: Image, rescale: bool) -> Image:
-    """x + h, or (x + h)/√2, which keeps the variance where both have the same."""
+    """X + h, or (x + h)/√2, which keeps the variance where both have the same."""
     return (x + h) * (1 / math.sqrt(2)) if rescale else x + h

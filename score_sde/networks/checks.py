@@ -59,9 +59,7 @@ def check_input(x: Array, noise_level: Array, channels: int, spatial_dims: int, 
     """Raise a ValueError unless x is (batch, *spatial, channels) and noise_level (batch,)."""
     if x.ndim != spatial_dims + 2 or x.shape[-1] != channels:
         axes = ", ".join("DHW"[3 - spatial_dims :])
-        raise ValueError(
-            f"x has shape {x.shape}; this network takes (batch, {axes}, {channels}), channels last"
-        )
+        raise ValueError(f"x has shape {x.shape}; this network takes (batch, {axes}, {channels}), channels last")
     check_sizes(x.shape[1:-1], levels, "the spatial shape of x")
     check_noise_level(x, noise_level)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from score_sde.networks.blocks import Attention, Combine, Head, Image, ResBlock, Seeds, residual_sum
 from score_sde.networks.resample import Downsample, Fir, Upsample, down, up

@@ -140,7 +140,9 @@ class NCSNpp(nnx.Module):
             )
 
         def head(in_channels: int, out_channels: int, scale: float = init_scale) -> Head:
-            return Head(in_channels, out_channels, activation=activation, groups=norm_groups, init_scale=scale, **spatial)
+            return Head(
+                in_channels, out_channels, activation=activation, groups=norm_groups, init_scale=scale, **spatial
+            )
 
         self.noise_embedding = (
             NoiseEmbedding(

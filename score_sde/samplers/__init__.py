@@ -1,0 +1,39 @@
+"""Samplers: pure functions from a denoiser and a key to samples, all with the arguments of ``loop.Options``."""
+
+from score_sde.samplers import grids
+from score_sde.samplers.adaptive import adaptive_sde, ode
+from score_sde.samplers.correctors import AnnealedLangevin, Corrector, Langevin
+from score_sde.samplers.ddim import ddim
+from score_sde.samplers.generate import generate
+from score_sde.samplers.heun import heun
+from score_sde.samplers.loop import Method, Options, Samples, Step, solve, trajectory
+from score_sde.samplers.multistep import dpm_solver, unipc
+from score_sde.samplers.predictor_corrector import predictor_corrector
+from score_sde.samplers.predictors import Ancestral, EulerMaruyama, Predictor, ReverseDiffusion
+from score_sde.samplers.reverse import reverse_sde
+
+__all__ = [
+    "Ancestral",
+    "AnnealedLangevin",
+    "Corrector",
+    "EulerMaruyama",
+    "Langevin",
+    "Method",
+    "Options",
+    "Predictor",
+    "ReverseDiffusion",
+    "Samples",
+    "Step",
+    "adaptive_sde",
+    "ddim",
+    "dpm_solver",
+    "generate",
+    "grids",
+    "heun",
+    "ode",
+    "predictor_corrector",
+    "reverse_sde",
+    "solve",
+    "trajectory",
+    "unipc",
+]

@@ -1,0 +1,137 @@
+"""Large numbers of samples: batch after batch, over all devices."""
+
+import dataclasses
+import inspect
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TextIO
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.typing import ArrayLike
+from jaxtyping import Array, Key
+
+from score_sde.checks import require
+from score_sde.denoiser import Condition, Denoiser, check_condition
+from score_sde.samplers.loop import Samples
+from score_sde.samplers.multistep import dpm_solver
+
+
+def generate(
+    model: Denoiser,
+    key: Key[Array, ""],
+    n: int,
+    shape: tuple[int, ...],
+    *,
+    sampler: Callable[..., Samples] = dpm_solver,
+    batch_size: int = 64,
+    start: int = 0,
+    condition: Condition = None,
+    x_init: ArrayLike | None = None,
+    progress: bool = True,
+    **options,
+) -> Iterator[Samples]:
+    """Samples ``start`` … n − 1 as an iterator over finished batches, drawn by any sampler on all devices.
+
+    Sample i depends on (key, i) alone, not on the batch size or the devices (but with Langevin's ``norms="batch"``),
+    so a run that broke off goes on with ``start`` at the first missing index: ``batch.index`` says which samples a
+    batch holds. condition and x_init are those of all n samples. The samplers on a fixed grid run in compiled chunks
+    of up to 50 steps, so that the bar moves and Ctrl-C is heard. Samples that failed are reported as warnings.
+    """
+    require(isinstance(n, int) and n >= 1, f"n = {n!r}; give a whole number of samples >= 1")
+    require(isinstance(start, int) and 0 <= start <= n, f"start = {start!r}; allowed: 0 to n = {n}")
+    require(isinstance(batch_size, int) and batch_size >= 1, f"batch_size = {batch_size!r}; it must be at least 1")
+    given = (condition, x_init)
+    check_condition(given, jnp.empty((n, 0)))
+    return _batches(model, key, n, shape, sampler, batch_size, start, given, progress, options)
+
+
+def _batches(model, key, n, shape, sampler, batch_size, start, given, progress, options) -> Iterator[Samples]:
+    devices = jax.devices()
+    size = -(-min(batch_size, n - start) // len(devices)) * len(devices)  # one compiled size, the same on every device
+    mesh = jax.make_mesh((len(devices),), ("samples",), axis_types=(AxisType.Auto,), devices=devices)
+    split, whole = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("samples",), ()))
+    model, key = jax.device_put((model, key), whole)
+    bar = Progress(n - start, enabled=progress)
+    kinds = {parameter.kind for parameter in inspect.signature(sampler).parameters.values()}
+    chunked = inspect.Parameter.VAR_KEYWORD in kinds  # the samplers on a fixed grid, which take loop.Options
+    for first in range(start, n, size):
+        index = np.arange(first, first + size)
+        count = min(size, n - first)
+        rows = np.minimum(index, n - 1)  # the last batch is filled up, and cut afterwards
+        condition, x_init = jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)[rows], split), given)  # noqa: B023
+        arguments = dict(condition=condition, x_init=x_init, start=jax.device_put(index, split), **options)
+        if chunked:
+            arguments.setdefault("progress", bar.within(count))
+        samples = jax.block_until_ready(sampler(model, key, size, shape, **arguments))
+        samples = first_samples(samples, count, size)
+        bar.advance(count)
+        report_failures(samples)
+        yield samples
+    bar.close()
+
+
+def first_samples(samples: Samples, count: int, size: int) -> Samples:
+    """The first ``count`` of a batch that was filled up."""
+    if count == size:
+        return samples
+    own = {name: getattr(samples, name)[:count] for name in ("x", "nfe", "failed_at", "index")}
+    return dataclasses.replace(samples, **own)
+
+
+def report_failures(samples: Samples) -> None:
+    """Warn of the samples that failed, in words."""
+    failed_at, index = np.asarray(samples.failed_at), np.asarray(samples.index)
+    bad = np.flatnonzero(failed_at >= 0)
+    if len(bad):
+        some = ", ".join(f"sample {index[i]} at step {failed_at[i]}" for i in bad[:5])
+        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        warnings.warn(
+            f"{len(bad)} of {len(index)} samples failed: {some}{more}. They became non-finite, or their adaptive "
+            "solver ran out of steps; look at the model's output there, or take more steps or a looser tolerance",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+class Progress:
+    """Rate and remaining time: one line that is rewritten on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self, total: int, enabled: bool = True, stream: TextIO | None = None, every: float = 30.0):
+        self.total, self.enabled, self.stream = total, enabled, stream or sys.stderr
+        self.live = self.stream.isatty()
+        self.every = 0.2 if self.live else every
+        self.done, self.began, self.shown = 0, time.monotonic(), 0.0
+
+    def within(self, count: int) -> Callable[[int, int], None]:
+        """For a batch of ``count`` samples: takes (steps done, steps) from the sampler."""
+        return lambda step, steps: self.show(self.done + count * step / steps, f"step {step}/{steps}")
+
+    def advance(self, count: int) -> None:
+        self.done += count
+        self.show(self.done, "", always=self.done >= self.total)
+
+    def show(self, done: float, note: str, always: bool = False) -> None:
+        now = time.monotonic()
+        if not self.enabled or (now - self.shown < self.every and not always):
+            return
+        self.shown, elapsed = now, now - self.began
+        rate = done / elapsed if elapsed > 0 else 0.0
+        left = f"{clock((self.total - done) / rate)} left" if rate > 0 else "…"
+        line = f"{self.done}/{self.total} samples  {rate:.2f}/s  {clock(elapsed)} gone, {left}  {note}"
+        self.stream.write(f"\r\033[K{line}" if self.live else line.rstrip() + "\n")
+        self.stream.flush()
+
+    def close(self) -> None:
+        if self.enabled and self.live:
+            self.stream.write("\n")
+
+
+def clock(seconds: float) -> str:
+    """H:mm:ss."""
+    minutes, second = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}"
