@@ -47,7 +47,8 @@ class Heun(Method):
             return rows | {"t": t, "t_hat": t, "alpha_hat": sde.alpha(t), "step_size": at_s - at_t}
         gamma = min(self.s_churn / len(t), math.sqrt(2) - 1)
         lifted = jnp.where((at_t >= self.s_min) & (at_t <= self.s_max), (1 + gamma) * at_t, at_t)
-        lifted = jnp.maximum(jnp.minimum(lifted, ratio[0]), at_t)  # never noisier than where the run began
+        top = jnp.exp(-sde.log_snr(sde.t_max_sampling) / 2)
+        lifted = jnp.maximum(jnp.minimum(lifted, top), at_t)  # never noisier than where sampling begins
         t_hat = jnp.where(lifted > at_t, sde.time_of_log_snr(-2 * jnp.log(lifted)), t)
         alpha_hat = sde.alpha(t_hat)
         return rows | {
@@ -56,7 +57,7 @@ class Heun(Method):
             "alpha_hat": alpha_hat,
             "step_size": at_s - lifted,
             "raise": alpha_hat / sde.alpha(t),
-            "churn": alpha_hat * jnp.sqrt(lifted**2 - at_t**2) * self.s_noise,
+            "churn": alpha_hat * jnp.sqrt(jnp.maximum(lifted**2 - at_t**2, 0.0)) * self.s_noise,
         }
 
     def step(self, model, x, row, noise, memory, condition):

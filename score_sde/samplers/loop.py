@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from score_sde import pytree
-from score_sde.checks import Sample, per_sample, require
+from score_sde.checks import per_sample, require
 from score_sde.denoiser import Condition, Denoiser, check_condition
 from score_sde.samplers import grids
 from score_sde.sde import SDE
@@ -77,10 +77,10 @@ def trajectory(t: Array, x: Array, x0: Array) -> dict[str, Array]:
 class Step(NamedTuple):
     """One step of a method."""
 
-    x: Sample
-    mean: Sample
+    x: Any
+    mean: Any
     """x without the noise of this step."""
-    x0: Sample | None = None
+    x0: Any = None
     """The posterior mean at the state before the step, where the method knows it anyway."""
     memory: PyTree = None
 
@@ -192,7 +192,8 @@ def check_arguments(n, shape, condition, x_init, start, final, save_every) -> tu
 
 def make_rows(method: Method, sde: SDE, times: Array | np.ndarray) -> dict[str, Array | np.ndarray]:
     """The method's plan in the type of the times, with "i", the number of the row, and "step" beside it."""
-    rows = method.rows(sde, times)
+    with np.errstate(all="ignore"):  # what is not finite is found below
+        rows = method.rows(sde, times)
     for name, value in rows.items():
         if isinstance(value, np.ndarray) and not np.isfinite(value).all():
             raise ValueError(
