@@ -27,7 +27,7 @@ import matplotlib.pyplot as plt
 HERE = Path(__file__).parent
 BUDGETS = (10, 20, 50, 200, 1000)
 SDE = ss.VP()
-N_PATH, N_LAW = 256, 4000
+N_PATH, N_LAW = 128, 1500
 S = ss.samplers
 
 
@@ -64,8 +64,8 @@ SAMPLERS = {
     "2M SDE": (S.dpm_solver, {"order": 2, "stochasticity": 1.0}, 1, 1, False),
 }
 ADAPTIVE = {
-    "adaptive ODE": (S.ode, (3e-1, 1e-1, 1e-2, 1e-3, 1e-5), True),
-    "adaptive SDE": (S.adaptive_sde, (1.0, 3e-1, 1e-1, 1e-2), False),
+    "adaptive ODE": (S.ode, (1e-1, 1e-2, 1e-3, 1e-5), True),
+    "adaptive SDE": (S.adaptive_sde, (3e-1, 3e-2), False),
 }
 
 

@@ -39,6 +39,10 @@ class Heun(Method):
     def evaluations(self) -> int:
         return 2
 
+    @property
+    def knows_x0(self) -> bool:
+        return not self.draws  # with churn it is known at the lifted x̂ alone
+
     def plan(self, sde, times):
         ratio = jnp.exp(-sde.log_snr(times) / 2)  # σ̃
         t, s, at_t, at_s = times[:-1], times[1:], ratio[:-1], ratio[1:]
@@ -68,7 +72,7 @@ class Heun(Method):
         y = x / alpha_hat
         slope_s = model.noise(alpha_s * (y + step_size * slope_hat), row["s"], condition)
         x = alpha_s * (y + step_size * (slope_hat + slope_s) / 2)
-        return Step(x, x, x0)
+        return Step(x, x, x0 if self.knows_x0 else None)
 
 
 def heun(

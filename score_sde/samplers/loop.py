@@ -7,7 +7,7 @@ returns to the host between steps. Sample i depends on (key, i) alone.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -89,9 +89,6 @@ class Step(NamedTuple):
 class Method:
     """How to take one step. Its fields are static: a method is part of what is compiled."""
 
-    knows_x0: ClassVar[bool] = True
-    """Whether a step knows the posterior mean at x_t; if not, recording it costs an evaluation."""
-
     def default_grid(self, sde: SDE, steps: int) -> Array | np.ndarray:
         return grids.log_snr(sde, steps)
 
@@ -116,6 +113,11 @@ class Method:
     def evaluations(self) -> int:
         """Evaluations of the model that one row makes."""
         return 1
+
+    @property
+    def knows_x0(self) -> bool:
+        """Whether a step knows the posterior mean at x_t; if not, recording it costs an evaluation."""
+        return True
 
     def begin(self, x: Array) -> PyTree:
         """What is remembered from step to step, before the first."""
