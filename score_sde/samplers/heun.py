@@ -82,10 +82,10 @@ def heun(
     shape: tuple[int, ...],
     *,
     steps: int = 18,
-    s_churn: float = 0.0,
-    s_min: float = 0.0,
-    s_max: float = math.inf,
-    s_noise: float = 1.0,
+    s_churn: int | float = 0.0,
+    s_min: int | float = 0.0,
+    s_max: int | float = math.inf,
+    s_noise: int | float = 1.0,
     **options: Unpack[Options],
 ) -> Samples:
     """Draw n samples with EDM's sampler: second order, two evaluations a step, one more for the last denoising.
