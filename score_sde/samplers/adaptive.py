@@ -14,7 +14,7 @@ import lineax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Key
 
-from score_sde.checks import Sample, require
+from score_sde.checks import require
 from score_sde.denoiser import Condition, Denoiser
 from score_sde.samplers import grids
 from score_sde.samplers.loop import Final, Samples, check_arguments, latents, note_failures
@@ -26,8 +26,8 @@ def ode(
     n: int,
     shape: tuple[int, ...],
     *,
-    rtol: float = 1e-5,
-    atol: float = 1e-5,
+    rtol: int | float = 1e-5,
+    atol: int | float = 1e-5,
     solver: diffrax.AbstractAdaptiveSolver = diffrax.Dopri5(),  # noqa: B008 - a frozen value
     max_steps: int = 4096,
     condition: Condition = None,
@@ -55,9 +55,9 @@ def adaptive_sde(
     n: int,
     shape: tuple[int, ...],
     *,
-    rtol: float = 1e-2,
-    atol: float = 1e-2,
-    stochasticity: float = 1.0,
+    rtol: int | float = 1e-2,
+    atol: int | float = 1e-2,
+    stochasticity: int | float = 1.0,
     max_steps: int = 4096,
     condition: Condition = None,
     x_init: ArrayLike | None = None,
@@ -127,7 +127,7 @@ def _integrate(run: _Run, model: Denoiser, key, index, x_init, condition, times:
     gave_up = solution.result != diffrax.RESULTS.successful
     failed_at = note_failures(jnp.where(gave_up, stats["num_steps"], -1), states[:, -1], 0)
     failed_at = jnp.where(failed_at == 0, stats["num_steps"], failed_at)
-    last: Sample = states[:, -1]
+    last: Any = states[:, -1]
     extra = 0
     if run.final == "denoise":
         last, extra = model.denoise(last, times[-1], condition), 1

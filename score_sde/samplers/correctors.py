@@ -39,7 +39,7 @@ class Langevin:
       60 times the sampling error was measured.
     """
 
-    snr: float = 0.16
+    snr: int | float = 0.16
     steps: int = 1
     norms: Literal["noise", "batch", "sample"] = "noise"
 
@@ -69,7 +69,7 @@ class Langevin:
 class AnnealedLangevin:
     """Annealed Langevin dynamics (Song & Ermon 2019): ε = 2a (snr σ_t)², a of the discrete chain (1 − β for VP)."""
 
-    snr: float = 0.16
+    snr: int | float = 0.16
     steps: int = 1
 
     def __post_init__(self):
@@ -90,7 +90,7 @@ def langevin_step(x: Sample, score: Sample, noise: Sample, epsilon: Time) -> tup
     return mean + jnp.sqrt(2 * epsilon) * noise, mean
 
 
-def check_corrector(snr: float, steps: int) -> None:
+def check_corrector(snr: int | float, steps: int) -> None:
     """Raise a ValueError unless snr is positive and steps a number of steps."""
     require(snr > 0, f"snr = {snr}; it must be positive (0.16 for CIFAR-10 in the paper)")
     require(isinstance(steps, int) and steps >= 1, f"steps = {steps!r}; give a whole number >= 1, or corrector=None")

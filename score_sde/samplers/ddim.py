@@ -40,7 +40,7 @@ def ddim(
     shape: tuple[int, ...],
     *,
     steps: int = 50,
-    eta: float = 0.0,
+    eta: int | float = 0.0,
     **options: Unpack[Options],
 ) -> Samples:
     """Draw n samples with DDIM: deterministic with eta = 0, ancestral sampling with eta = 1. First order.

@@ -113,7 +113,7 @@ class Progress:
 
     def advance(self, count: int) -> None:
         self.done += count
-        self.show(self.done, "", always=self.done >= self.total)
+        self.show(float(self.done), "", always=self.done >= self.total)
 
     def show(self, done: float, note: str, always: bool = False) -> None:
         now = time.monotonic()

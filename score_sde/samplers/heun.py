@@ -39,6 +39,10 @@ class Heun(Method):
     def evaluations(self) -> int:
         return 2
 
+    @property
+    def knows_x0(self) -> bool:
+        return not self.draws  # with churn it is known at the lifted x̂ alone
+
     def plan(self, sde, times):
         ratio = jnp.exp(-sde.log_snr(times) / 2)  # σ̃
         t, s, at_t, at_s = times[:-1], times[1:], ratio[:-1], ratio[1:]
@@ -47,7 +51,8 @@ class Heun(Method):
             return rows | {"t": t, "t_hat": t, "alpha_hat": sde.alpha(t), "step_size": at_s - at_t}
         gamma = min(self.s_churn / len(t), math.sqrt(2) - 1)
         lifted = jnp.where((at_t >= self.s_min) & (at_t <= self.s_max), (1 + gamma) * at_t, at_t)
-        lifted = jnp.maximum(jnp.minimum(lifted, ratio[0]), at_t)  # never noisier than where the run began
+        top = jnp.exp(-sde.log_snr(sde.t_max_sampling) / 2)
+        lifted = jnp.maximum(jnp.minimum(lifted, top), at_t)  # never noisier than where sampling begins
         t_hat = jnp.where(lifted > at_t, sde.time_of_log_snr(-2 * jnp.log(lifted)), t)
         alpha_hat = sde.alpha(t_hat)
         return rows | {
@@ -56,7 +61,7 @@ class Heun(Method):
             "alpha_hat": alpha_hat,
             "step_size": at_s - lifted,
             "raise": alpha_hat / sde.alpha(t),
-            "churn": alpha_hat * jnp.sqrt(lifted**2 - at_t**2) * self.s_noise,
+            "churn": alpha_hat * jnp.sqrt(jnp.maximum(lifted**2 - at_t**2, 0.0)) * self.s_noise,
         }
 
     def step(self, model, x, row, noise, memory, condition):
@@ -67,7 +72,7 @@ class Heun(Method):
         y = x / alpha_hat
         slope_s = model.noise(alpha_s * (y + step_size * slope_hat), row["s"], condition)
         x = alpha_s * (y + step_size * (slope_hat + slope_s) / 2)
-        return Step(x, x, x0)
+        return Step(x, x, x0 if self.knows_x0 else None)
 
 
 def heun(
@@ -77,10 +82,10 @@ def heun(
     shape: tuple[int, ...],
     *,
     steps: int = 18,
-    s_churn: float = 0.0,
-    s_min: float = 0.0,
-    s_max: float = math.inf,
-    s_noise: float = 1.0,
+    s_churn: int | float = 0.0,
+    s_min: int | float = 0.0,
+    s_max: int | float = math.inf,
+    s_noise: int | float = 1.0,
     **options: Unpack[Options],
 ) -> Samples:
     """Draw n samples with EDM's sampler: second order, two evaluations a step, one more for the last denoising.

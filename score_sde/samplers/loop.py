@@ -7,7 +7,7 @@ returns to the host between steps. Sample i depends on (key, i) alone.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from score_sde import pytree
-from score_sde.checks import Sample, per_sample, require
+from score_sde.checks import per_sample, require
 from score_sde.denoiser import Condition, Denoiser, check_condition
 from score_sde.samplers import grids
 from score_sde.sde import SDE
@@ -77,10 +77,10 @@ def trajectory(t: Array, x: Array, x0: Array) -> dict[str, Array]:
 class Step(NamedTuple):
     """One step of a method."""
 
-    x: Sample
-    mean: Sample
+    x: Any
+    mean: Any
     """x without the noise of this step."""
-    x0: Sample | None = None
+    x0: Any = None
     """The posterior mean at the state before the step, where the method knows it anyway."""
     memory: PyTree = None
 
@@ -88,9 +88,6 @@ class Step(NamedTuple):
 @dataclasses.dataclass(frozen=True)
 class Method:
     """How to take one step. Its fields are static: a method is part of what is compiled."""
-
-    knows_x0: ClassVar[bool] = True
-    """Whether a step knows the posterior mean at x_t; if not, recording it costs an evaluation."""
 
     def default_grid(self, sde: SDE, steps: int) -> Array | np.ndarray:
         return grids.log_snr(sde, steps)
@@ -116,6 +113,11 @@ class Method:
     def evaluations(self) -> int:
         """Evaluations of the model that one row makes."""
         return 1
+
+    @property
+    def knows_x0(self) -> bool:
+        """Whether a step knows the posterior mean at x_t; if not, recording it costs an evaluation."""
+        return True
 
     def begin(self, x: Array) -> PyTree:
         """What is remembered from step to step, before the first."""
@@ -192,7 +194,8 @@ def check_arguments(n, shape, condition, x_init, start, final, save_every) -> tu
 
 def make_rows(method: Method, sde: SDE, times: Array | np.ndarray) -> dict[str, Array | np.ndarray]:
     """The method's plan in the type of the times, with "i", the number of the row, and "step" beside it."""
-    rows = method.rows(sde, times)
+    with np.errstate(all="ignore"):  # what is not finite is found below
+        rows = method.rows(sde, times)
     for name, value in rows.items():
         if isinstance(value, np.ndarray) and not np.isfinite(value).all():
             raise ValueError(

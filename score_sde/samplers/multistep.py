@@ -41,7 +41,7 @@ class Multistep(Method):
 
     order: int
     form: Literal["data", "noise"] = "data"
-    stochasticity: float = 0.0
+    stochasticity: int | float = 0.0
     coefficients: Literal["exact", "published"] = "exact"
     correct: bool = False
     lower_order_final: bool = False
@@ -153,7 +153,7 @@ def dpm_solver(
     steps: int = 15,
     order: int = 3,
     form: Literal["data", "noise"] | None = None,
-    stochasticity: float = 0.0,
+    stochasticity: int | float = 0.0,
     coefficients: Literal["exact", "published"] = "exact",
     lower_order_final: bool = False,
     **options: Unpack[Options],

@@ -22,8 +22,6 @@ class PredictorCorrector(Method):
     predictor: Predictor | None
     corrector: Corrector | None
 
-    knows_x0 = False
-
     def default_grid(self, sde: SDE, steps: int):
         return grids.native(sde, steps)
 
@@ -38,6 +36,10 @@ class PredictorCorrector(Method):
     @property
     def evaluations(self) -> int:
         return self.corrections + (self.predictor is not None)
+
+    @property
+    def knows_x0(self) -> bool:
+        return False
 
     def plan(self, sde, times):
         return {"t": times[:-1], "s": times[1:]} if times.ndim == 1 else {"t": times[:, 0], "s": times[:, 1]}

@@ -33,7 +33,7 @@ class EulerMaruyama:
     λ = 1 is the reverse SDE (Song et al. 2021, eq. 6), λ = 0 the probability flow (eq. 13).
     """
 
-    stochasticity: float = 1.0
+    stochasticity: int | float = 1.0
 
     def __post_init__(self):
         check_stochasticity(self.stochasticity)
@@ -107,7 +107,7 @@ def chain(sde: SDE, t: Time, s: Time) -> tuple[Time, Time]:
     return (one + F).reshape(t.shape), G
 
 
-def check_stochasticity(stochasticity: float) -> None:
+def check_stochasticity(stochasticity: int | float) -> None:
     """Raise a ValueError unless 0 <= λ <= 1."""
     require(
         0 <= stochasticity <= 1,

@@ -71,7 +71,7 @@ def reverse_sde(
     shape: tuple[int, ...],
     *,
     steps: int = 1000,
-    stochasticity: float = 1.0,
+    stochasticity: int | float = 1.0,
     rule: Literal["euler", "heun"] = "euler",
     **options: Unpack[Options],
 ) -> Samples:
