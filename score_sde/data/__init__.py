@@ -4,7 +4,7 @@ Grain, TensorFlow Datasets and Pillow are imported where they are used, so that 
 """
 
 from score_sde.data.batches import Batches
-from score_sde.data.pipeline import as_grain, evaluation_batches, seek, to_devices, training_batches
+from score_sde.data.pipeline import evaluation_batches, stream, training_batches
 from score_sde.data.scaling import DataScaling
 from score_sde.data.source import ArraySource, Source, Subset, in_memory
 from score_sde.data.sources import SOURCES, open_source
@@ -16,11 +16,9 @@ __all__ = [
     "DataScaling",
     "Source",
     "Subset",
-    "as_grain",
     "evaluation_batches",
     "in_memory",
     "open_source",
-    "seek",
-    "to_devices",
+    "stream",
     "training_batches",
 ]

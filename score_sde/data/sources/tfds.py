@@ -120,7 +120,16 @@ class TFDSSource(Source):
         return {"data": image} if self.label_key is None else {"data": image, "label": record[self.label_key]}
 
 
-# The sets of the paper, and their prepared names. CelebA's, LSUN's and ImageNet's numbers are those of "validation".
+# The sets of the paper, and what TFDS calls them. CelebA, LSUN and ImageNet are evaluated on "validation" there.
+
+TFDS_NAMES = {
+    "svhn": "svhn_cropped",
+    "celeba": "celeb_a",
+    "celebahq": "celeb_a_hq/256",
+    "lsun": "lsun/bedroom",
+    "imagenet32": "downsampled_imagenet/32x32",
+    "imagenet64": "downsampled_imagenet/64x64",
+}
 
 
 def cifar10(split: str = "train", data_dir: str | Path | None = None) -> Source:
