@@ -59,7 +59,7 @@ class DataScaling:
                 "set dequantize = False",
             )
         else:
-            require(2 <= self.levels <= 2**16, f"levels = {self.levels}; allowed: 2 to 65536, or None if continuous")
+            require(2 <= self.levels <= 256, f"levels = {self.levels}; allowed: 2 to 256, or None if continuous")
             require(
                 self.mean == 0.0 and self.std == 1.0,
                 f"mean = {self.mean} and std = {self.std} are for continuous data; {self.levels} levels fill the "
@@ -121,7 +121,7 @@ class DataScaling:
         if self.levels is None:
             return self.inverse(x)
         level = jnp.clip(jnp.nan_to_num(jnp.floor(self.inverse(x))), 0, self.levels - 1)
-        return level.astype(jnp.uint8 if self.levels <= 256 else jnp.uint16)
+        return level.astype(jnp.uint8)
 
     def _uniform(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "*shape"]:
         """U on the midpoints of a grid so fine as float32 still tells apart in d + u, and therefore also in x.

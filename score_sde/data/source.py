@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Num
+from jaxtyping import Int, Integer, Num
 
 from score_sde.checks import require
 
@@ -56,7 +56,7 @@ class ArraySource(Source):
 
     name: str
     data: Num[np.ndarray, "n *shape"]
-    labels: Int[np.ndarray, "n"] | None = None
+    labels: Integer[np.ndarray, "labels"] | None = None
     levels: int | None = None
     num_classes: int | None = None
     flippable: bool = False
@@ -67,7 +67,7 @@ class ArraySource(Source):
         if data.dtype == np.uint8:
             levels = self.levels or 256
             in_memory = not isinstance(data, np.memmap)
-            highest = data.max() if levels < 256 and in_memory else 0
+            highest = int(data.max()) if levels < 256 and in_memory else 0
             require(
                 highest < levels, f"{self.name} holds the level {highest}; levels = {levels} allow 0 to {levels - 1}"
             )
@@ -87,11 +87,11 @@ class ArraySource(Source):
         if labels is not None:
             labels = labels.astype(np.int32)
             require(len(labels) == len(data), f"{self.name} has {len(data)} examples, but {len(labels)} labels")
-            classes = int(labels.max()) + 1 if classes is None else classes
+            lowest, highest = int(labels.min()), int(labels.max())
+            classes = highest + 1 if classes is None else classes
             require(
-                labels.min() >= 0 and labels.max() < classes,
-                f"{self.name} has labels from {labels.min()} to {labels.max()}; {classes} classes allow 0 to "
-                f"{classes - 1}",
+                lowest >= 0 and highest < classes,
+                f"{self.name} has labels from {lowest} to {highest}; {classes} classes allow 0 to {classes - 1}",
             )
         for field, value in (("data", data), ("labels", labels), ("levels", levels), ("num_classes", classes)):
             object.__setattr__(self, field, value)

@@ -50,7 +50,7 @@ def load_object(path: str) -> Any:
     if not thing:
         close = difflib.get_close_matches(path, SOURCES, n=1)
         raise ValueError(
-            f"there is no source {path!r}"
+            f"there is no source, file or folder {path!r}"
             + (f"; did you mean {close[0]!r}?" if close else ";")
             + f" allowed: {', '.join(SOURCES)}, or an import path 'package.module:function'"
         )

@@ -3,13 +3,16 @@
 import dataclasses
 import io
 import json
+import struct
 import warnings
+import zipfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from score_sde.checks import require
 from score_sde.data.source import Example, Source, check_split, hold_out
@@ -17,8 +20,17 @@ from score_sde.data.sources.crops import Filter, Fit
 from score_sde.data.sources.files import Files
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
-# What Pillow and zipfile raise, in this order: broken data, unknown data, too large to be meant, broken zip entries.
-UNREADABLE = (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError, EOFError, RuntimeError)
+# What Pillow raises for broken, unknown and absurdly large data, and zipfile for broken and locked entries.
+UNREADABLE = (
+    OSError,
+    SyntaxError,
+    EOFError,
+    struct.error,
+    Image.DecompressionBombError,
+    zipfile.BadZipFile,
+    zlib.error,
+    RuntimeError,
+)
 Labels = Literal["auto", "folders", "json", "none"]
 
 
@@ -44,7 +56,7 @@ def images(
     ``on_corrupt``: "stop" says which image cannot be read when its turn comes; "skip" decodes every image once at the
     start, leaves out those that fail, and warns how many.
     """
-    for option, value, allowed in (("on_corrupt", on_corrupt, ("stop", "skip")), ("labels", labels, LABELS)):
+    for option, value, allowed in (("on_corrupt", on_corrupt, ("stop", "skip")), ("labels", labels, get_args(Labels))):
         require(value in allowed, f"{option} = {value!r}; allowed: {', '.join(allowed)}")
     path = Path(path)
     require(path.exists(), f"{path} does not exist; give a folder or a zip file of images")
@@ -100,21 +112,23 @@ class ImageSource(Source):
         if not 0 <= index < len(self):
             raise IndexError(f"{self.name}: image {index} does not exist; there are {len(self)}")
         name = self.names[index]
-        try:
-            image = open_image(self.files, name)
-            image.load()
-        except UNREADABLE as error:
-            raise ValueError(
-                f"{self.name}/{name} cannot be read ({error}); remove it, or set on_corrupt = 'skip' to leave such "
-                "images out"
-            ) from error
+        image = open_image(self.files, name, decode=True)
         example = {"data": self.fit(image, f"{self.name}/{name}")}
         return example if self.labels is None else {**example, "label": int(self.labels[index])}
 
 
-def open_image(files: Files, name: str) -> Image.Image:
-    """The image with its header read, its pixels not yet."""
-    return Image.open(io.BytesIO(files.read(name)))
+def open_image(files: Files, name: str, decode: bool = False) -> Image.Image:
+    """The image, at first only its header."""
+    try:
+        image = Image.open(io.BytesIO(files.read(name)))
+        if decode:
+            image.load()
+    except UNREADABLE as error:
+        raise ValueError(
+            f"{files.path}/{name} cannot be read ({error}); remove it, or set on_corrupt = 'skip' to leave such images "
+            "out"
+        ) from error
+    return image
 
 
 def readable(files: Files, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -122,8 +136,8 @@ def readable(files: Files, names: tuple[str, ...]) -> tuple[str, ...]:
 
     def decodes(name: str) -> bool:
         try:
-            open_image(files, name).load()
-        except UNREADABLE:
+            open_image(files, name, decode=True)
+        except ValueError:
             return False
         return True
 
@@ -145,12 +159,7 @@ def common_size(files: Files, names: tuple[str, ...], fit: Fit) -> tuple[int, in
         return fit.size, fit.size
 
     def size_of(name: str) -> tuple[int, int]:
-        try:
-            return fit.size_of(*open_image(files, name).size, f"{files.path}/{name}")
-        except UNREADABLE as error:
-            raise ValueError(
-                f"{files.path}/{name} cannot be read ({error}); remove it, or set on_corrupt = 'skip'"
-            ) from error
+        return fit.size_of(*open_image(files, name).size, f"{files.path}/{name}")
 
     with ThreadPoolExecutor() as pool:
         sizes = list(pool.map(size_of, names))
@@ -193,6 +202,3 @@ def json_labels(files: Files, names: tuple[str, ...]) -> np.ndarray | None:
     wrong = [label for label in found if not isinstance(label, int) or label < 0]
     require(not wrong, f"{where} has the label {wrong[:1]}; allowed: integers from 0")
     return np.array(found, np.int32)
-
-
-LABELS = ("auto", "folders", "json", "none")

@@ -10,12 +10,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Int
 from PIL import Image
 
 from score_sde.checks import require
-from score_sde.data.source import Example, Examples, Source, check_split, stack
+from score_sde.data.source import Example, Source, check_split
 from score_sde.data.sources.crops import Filter, Fit
 
 
@@ -104,11 +102,8 @@ class TFDSSource(Source):
     def __len__(self) -> int:
         return len(self.records)
 
-    def take(self, indices: Int[np.ndarray, "n"]) -> Examples:
-        """Several examples, read together."""
-        return stack([self._example(record) for record in self.records.__getitems__(indices.tolist())])
-
-    def _example(self, record: dict[str, Any]) -> Example:
+    def __getitem__(self, index: int) -> Example:
+        record = self.records[index]
         image = record[self.image_key]
         if image.shape != self.shape:
             image = self.fit(Image.fromarray(image.squeeze()), self.name)
