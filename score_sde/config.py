@@ -83,8 +83,8 @@ def build_model(config: ConfigDict, network: nnx.Module) -> NetworkDenoiser:
         return NetworkDenoiser(sde, network, predicts="noise", noise_level=scaled_time)
     if process != "vpsde":
         raise ValueError(
-            f"config.training.continuous = False with config.training.sde = {process!r}: only 'vpsde' and 'vesde' have a "
-            "discrete chain to train on; set config.training.continuous = True"
+            f"config.training.continuous = False with config.training.sde = {process!r}: only 'vpsde' and 'vesde' have "
+            "a discrete chain to train on; set config.training.continuous = True"
         )
     stds = np.sqrt(1 - sde.discrete_alphas_cumprod())  # type: ignore[attr-defined]
     return NetworkDenoiser(sde, networks.NoiseToScore(network, stds), predicts="score", noise_level=ddpm_label)
@@ -161,7 +161,16 @@ def _ncsnpp(config: ConfigDict, rngs: nnx.Rngs) -> networks.NCSNpp:
 def _vector_network(network: type[networks.MLP | networks.ResNet]) -> Callable[[ConfigDict, nnx.Rngs], nnx.Module]:
     def build(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
         """data.shape (an int, or one for each axis), and those fields of config.model that the constructor knows."""
-        names = ("width", "depth", "dropout", "embedding_type", "fourier_scale", "nonlinearity", "num_classes", "init_scale")
+        names = (
+            "width",
+            "depth",
+            "dropout",
+            "embedding_type",
+            "fourier_scale",
+            "nonlinearity",
+            "num_classes",
+            "init_scale",
+        )
         options = {name: get(config, f"model.{name}") for name in names if name in config.model}
         return network(get(config, "data.shape"), **options, rngs=rngs)
 

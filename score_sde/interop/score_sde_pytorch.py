@@ -14,7 +14,7 @@ from score_sde.interop.weights import load
 
 @dataclasses.dataclass(frozen=True)
 class ConvertedRun:
-    """A model from elsewhere: ``model`` answers (x, t), ``network`` is what was loaded, ``config`` what it was built by."""
+    """A model from elsewhere: ``model`` answers (x, t), ``network`` was loaded, ``config`` says how it was built."""
 
     model: NetworkDenoiser
     network: nnx.Module

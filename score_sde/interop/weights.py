@@ -24,7 +24,7 @@ from score_sde.networks.resample import Downsample, Upsample
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """One parameter under both names: theirs is ours with its axes in their order, without the axes they do not have."""
+    """One parameter under both names: theirs is ours with its axes in their order, without those they do not have."""
 
     variable: nnx.Variable
     theirs: str
@@ -226,7 +226,7 @@ def _does_not_fit(missing: list[str], left_over: list[str], misshapen: list[str]
         lines.append("  likely cause: an incomplete state dict, or a deeper network in the config (num_res_blocks)")
     else:
         lines.append(
-            "  likely cause: config.model.name, num_res_blocks, ch_mult, attn_resolutions, embedding_type, resblock_type, "
-            "fir, progressive or progressive_input differs from the training's; is it the config of this checkpoint?"
+            "  likely cause: config.model.name, num_res_blocks, ch_mult, attn_resolutions, embedding_type, "
+            "resblock_type, fir, progressive or progressive_input differs from the training's; is it the config of this checkpoint?"
         )
     return "\n".join(lines)

@@ -31,8 +31,8 @@ def check_levels(
     sizes = (image_size,) * spatial_dims if isinstance(image_size, int) else tuple(image_size)
     if len(sizes) != spatial_dims or spatial_dims not in (1, 2, 3):
         raise ValueError(
-            f"image_size = {image_size} does not fit spatial_dims = {spatial_dims}; give one number, or one for each of "
-            "1, 2 or 3 spatial axes"
+            f"image_size = {image_size} does not fit spatial_dims = {spatial_dims}; give one number, or one for each "
+            "of 1, 2 or 3 spatial axes"
         )
     check_sizes(sizes, levels, "image_size")
     resolutions = [min(sizes) >> i for i in range(levels)]
@@ -50,8 +50,8 @@ def check_sizes(sizes: Sequence[int], levels: int, name: str) -> None:
     factor = 2 ** (levels - 1)
     if any(size % factor or size < factor for size in sizes):
         raise ValueError(
-            f"{name} = {tuple(sizes)} cannot be halved {levels - 1} times, once between each two of the {levels} levels "
-            f"in ch_mult; use multiples of {factor} (pad the images), or fewer levels"
+            f"{name} = {tuple(sizes)} cannot be halved {levels - 1} times, once between each two of the {levels} "
+            f"levels in ch_mult; use multiples of {factor} (pad the images), or fewer levels"
         )
 
 
@@ -59,9 +59,7 @@ def check_input(x: Array, noise_level: Array, channels: int, spatial_dims: int, 
     """Raise a ValueError unless x is (batch, *spatial, channels) and noise_level (batch,)."""
     if x.ndim != spatial_dims + 2 or x.shape[-1] != channels:
         axes = ", ".join("DHW"[3 - spatial_dims :])
-        raise ValueError(
-            f"x has shape {x.shape}; this network takes (batch, {axes}, {channels}), channels last"
-        )
+        raise ValueError(f"x has shape {x.shape}; this network takes (batch, {axes}, {channels}), channels last")
     check_sizes(x.shape[1:-1], levels, "the spatial shape of x")
     check_noise_level(x, noise_level)
 

@@ -26,12 +26,12 @@ class _VectorNetwork(nnx.Module):
         *,
         width: int = 128,
         depth: int = 3,
-        dropout: float = 0.0,
+        dropout: int | float = 0.0,
         embedding_type: EmbeddingType = "positional",
-        fourier_scale: float = 1.0,
+        fourier_scale: int | float = 1.0,
         nonlinearity: str = "swish",
         num_classes: int | None = None,
-        init_scale: float = 1.0,
+        init_scale: int | float = 1.0,
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -50,7 +50,7 @@ class _VectorNetwork(nnx.Module):
         self.activation = activation
         self.num_classes = num_classes
 
-    def _layer(self, width: int, activation: Activation, rate: float, index: int, **layout: Any) -> nnx.Module:
+    def _layer(self, width: int, activation: Activation, rate: int | float, index: int, **layout: Any) -> nnx.Module:
         raise NotImplementedError
 
     def __call__(
@@ -81,7 +81,7 @@ class _VectorNetwork(nnx.Module):
 class _MLPLayer(nnx.Module):
     """h ← dropout(W a(h) + U e + b)."""
 
-    def __init__(self, width: int, activation: Activation, rate: float, index: int, **layout: Any):
+    def __init__(self, width: int, activation: Activation, rate: int | float, index: int, **layout: Any):
         self.dense = Dense(width, width, **layout)
         self.told = Dense(width, width, **layout)
         self.activation = activation
@@ -96,7 +96,7 @@ class _MLPLayer(nnx.Module):
 class _ResNetLayer(nnx.Module):
     """h ← h + W_1 dropout(a(W_0 norm(h) + U e)),  W_1 = 0 at first; norm: mean 0 and variance 1 of each example."""
 
-    def __init__(self, width: int, activation: Activation, rate: float, index: int, **layout: Any):
+    def __init__(self, width: int, activation: Activation, rate: int | float, index: int, **layout: Any):
         self.dense_0 = Dense(width, width, **layout)
         self.told = Dense(width, width, **layout)
         self.dense_1 = Dense(width, width, init_scale=0.0, **layout)
@@ -120,12 +120,12 @@ class MLP(_VectorNetwork):
     a logarithm.
     """
 
-    def _layer(self, width: int, activation: Activation, rate: float, index: int, **layout: Any) -> nnx.Module:
+    def _layer(self, width: int, activation: Activation, rate: int | float, index: int, **layout: Any) -> nnx.Module:
         return _MLPLayer(width, activation, rate, index, **layout)
 
 
 class ResNet(_VectorNetwork):
     """The same with residual layers, h ← h + W_1 a(W_0 norm(h) + U a(e)): trains where a deep ``MLP`` does not."""
 
-    def _layer(self, width: int, activation: Activation, rate: float, index: int, **layout: Any) -> nnx.Module:
+    def _layer(self, width: int, activation: Activation, rate: int | float, index: int, **layout: Any) -> nnx.Module:
         return _ResNetLayer(width, activation, rate, index, **layout)

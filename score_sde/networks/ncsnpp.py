@@ -49,8 +49,8 @@ class NCSNpp(nnx.Module):
     progressive           "output_skip": every level adds an image to the output; "residual": features instead of images
     progressive_input     "input_skip": every level sees the image, smaller and smaller; "residual": features instead
     embedding_type        what the noise level is: see ``NoiseEmbedding``; conditional=False: the network is not told
-    scale_by_sigma        the output is divided by σ, which is the noise level itself, or ``sigmas[label]`` where a table
-                          of discrete noise levels is given
+    scale_by_sigma        the output is divided by σ, which is the noise level itself, or ``sigmas[label]`` where a
+                          table of discrete noise levels is given
     data_in_unit_range    x is in [0, 1], and the network works on 2x − 1
     num_classes           class-conditional: ``condition={"label": y}``; y = num_classes, or no condition: no class
     dtype                 of the computation; parameters, normalisation and softmax stay in float32
@@ -69,22 +69,22 @@ class NCSNpp(nnx.Module):
         attn_resolutions: Sequence[int] = (16,),
         attention_heads: int = 1,
         attention_implementation: Literal["xla", "cudnn"] | None = None,
-        dropout: float = 0.1,
+        dropout: int | float = 0.1,
         resamp_with_conv: bool = True,
         conditional: bool = True,
         fir: bool = True,
-        fir_kernel: Sequence[float] = (1, 3, 3, 1),
+        fir_kernel: Sequence[int | float] = (1, 3, 3, 1),
         skip_rescale: bool = True,
         resblock_type: str = "biggan",
         progressive: str = "none",
         progressive_input: str = "residual",
         progressive_combine: str = "sum",
         embedding_type: EmbeddingType = "fourier",
-        fourier_scale: float = 16.0,
-        init_scale: float = 0.0,
+        fourier_scale: int | float = 16.0,
+        init_scale: int | float = 0.0,
         nonlinearity: str = "swish",
         scale_by_sigma: bool = False,
-        sigmas: ArrayLike | None = None,
+        sigmas: ArrayLike | Sequence[float] | None = None,
         data_in_unit_range: bool = False,
         num_classes: int | None = None,
         norm_groups: int | None = None,
@@ -139,8 +139,10 @@ class NCSNpp(nnx.Module):
                 **layout,
             )
 
-        def head(in_channels: int, out_channels: int, scale: float = init_scale) -> Head:
-            return Head(in_channels, out_channels, activation=activation, groups=norm_groups, init_scale=scale, **spatial)
+        def head(in_channels: int, out_channels: int, scale: int | float = init_scale) -> Head:
+            return Head(
+                in_channels, out_channels, activation=activation, groups=norm_groups, init_scale=scale, **spatial
+            )
 
         self.noise_embedding = (
             NoiseEmbedding(

@@ -7,7 +7,8 @@
     up     x_0 0 x_1 0 x_2 0, then filter 2h    y_{2i} = (x_{i−1} + 3x_i)/4,  y_{2i+1} = (3x_i + x_{i+1})/4
 
 Beyond the border everything is zero. Without a filter: the mean of two neighbours, and each value twice.
-(Karras et al. 2019, "A Style-Based Generator Architecture"; Zhang 2019, "Making convolutional networks shift-invariant".)
+(Karras et al. 2019, "A Style-Based Generator Architecture"; Zhang 2019, "Making Convolutional Networks
+Shift-Invariant Again".)
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from jaxtyping import Array, Float
 
 from score_sde.networks.conv import Conv
 
-Fir: TypeAlias = tuple[float, ...] | None  # the filter's taps along one axis, of any sum; None: no filter
+Fir: TypeAlias = tuple[int | float, ...] | None  # the filter's taps along one axis, of any sum; None: no filter
 
 Image: TypeAlias = Float[Array, "batch *spatial channels"]
 
@@ -44,14 +45,14 @@ def up(x: Image, fir: Fir = None, *, margin: int = 0) -> Float[Array, "batch *do
     return x
 
 
-def blur(x: Image, fir: Sequence[float]) -> Float[Array, "batch *blurred channels"]:
+def blur(x: Image, fir: Sequence[int | float]) -> Float[Array, "batch *blurred channels"]:
     """The filter alone, at full resolution, as far out as a following 3x3 convolution of stride 2 looks."""
     for axis in range(1, x.ndim - 1):
         x = _filter(x, _taps(fir), axis, ((len(fir) + 1) // 2, len(fir) // 2))
     return x
 
 
-def _taps(fir: Sequence[float]) -> np.ndarray:
+def _taps(fir: Sequence[int | float]) -> np.ndarray:
     """Taps of sum 1, turned round: the filter is a convolution, and the sums below run forwards."""
     return np.asarray(fir[::-1], np.float64) / np.sum(fir)
 
