@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from score_sde.config import build_model, build_network
 from score_sde.denoiser import NetworkDenoiser
 from score_sde.interop.weights import load
+from score_sde.networks import NCSNpp
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,5 +28,7 @@ def from_score_sde_pytorch(state_dict: Mapping[str, Any], config: ConfigDict) ->
     Every key and every shape is checked; a ValueError lists what is missing, left over or of another shape.
     """
     network = nnx.eval_shape(lambda: build_network(config, nnx.Rngs(0)))
+    if not isinstance(network, NCSNpp):
+        raise ValueError(f"config.model.name = {config.model.name!r} has no counterpart in score_sde_pytorch")
     load(network, state_dict)
     return ConvertedRun(build_model(config, network), network, config)

@@ -73,13 +73,15 @@ def check_noise_level(x: Array, noise_level: Array) -> None:
         )
 
 
-def labels_of(condition: Mapping | None, num_classes: int | None, batch: int) -> Array | None:
-    """The class of each example, ``num_classes`` (no class) where no condition is given; None without classes."""
+def check_no_label(condition: Mapping | None) -> None:
+    """Raise a ValueError for a label, in a network without classes."""
+    if condition is not None and "label" in condition:
+        raise ValueError('condition["label"] was given to a network without classes; build it with num_classes=...')
+
+
+def labels_of(condition: Mapping | None, num_classes: int, batch: int) -> Array:
+    """The class of each example, ``num_classes`` (no class) where no condition is given."""
     label = None if condition is None else condition.get("label")
-    if num_classes is None:
-        if label is not None:
-            raise ValueError('condition["label"] was given to a network without classes; build it with num_classes=...')
-        return None
     if label is None:
         return jnp.full(batch, num_classes)
     if jnp.shape(label) != (batch,) or not jnp.issubdtype(jnp.result_type(label), jnp.integer):

@@ -52,17 +52,24 @@ class OutputSkip(nnx.Module):
         return own if image is None else up(image, self.fir) + own, h
 
 
-class OutputResidual(nnx.Module):
-    """pyramid ← h ← conv(up(pyramid)) + h [/√2];  the lowest level begins with head(h) and leaves h alone."""
+class OutputStart(nnx.Module):
+    """pyramid ← head(h): where a residual output pyramid begins, at the lowest level."""
 
-    def __init__(self, head: Head | None, upsample: Upsample | None, rescale: bool):
+    def __init__(self, head: Head):
         self.head = head
+
+    def __call__(self, pyramid: Pyramid | None, h: Image):
+        return self.head(h), h
+
+
+class OutputResidual(nnx.Module):
+    """pyramid ← h ← conv(up(pyramid)) + h [/√2]."""
+
+    def __init__(self, upsample: Upsample, rescale: bool):
         self.upsample = upsample
         self.rescale = rescale
 
-    def __call__(self, pyramid: Pyramid | None, h: Image):
-        if self.head is not None:
-            return self.head(h), h
+    def __call__(self, pyramid: Any, h: Image):
         h = residual_sum(self.upsample(pyramid), h, self.rescale)
         return h, h
 
@@ -131,7 +138,7 @@ class UpLevel(nnx.Module):
         self,
         blocks: list[ResBlock],
         attention: Attention | None,
-        pyramid: OutputSkip | OutputResidual | None,
+        pyramid: OutputSkip | OutputStart | OutputResidual | None,
         upsample: ResBlock | Upsample | None,
         remat: bool,
     ):

@@ -13,7 +13,14 @@ from jaxtyping import Array, Float, Key
 
 from score_sde.networks.blocks import ACTIVATIONS, Activation, Seeds, dropout_seeds
 from score_sde.networks.blocks import dropout as drop
-from score_sde.networks.checks import check_noise_level, check_options, check_shape, flat_size, labels_of
+from score_sde.networks.checks import (
+    check_no_label,
+    check_noise_level,
+    check_options,
+    check_shape,
+    flat_size,
+    labels_of,
+)
 from score_sde.networks.embed import ClassEmbedding, Dense, EmbeddingType, NoiseEmbedding
 
 
@@ -48,7 +55,6 @@ class _VectorNetwork(nnx.Module):
         self.dense_out = Dense(width, size, init_scale=init_scale, **layout)
         self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
         self.activation = activation
-        self.num_classes = num_classes
 
     def _layer(self, width: int, activation: Activation, rate: int | float, index: int, **layout: Any) -> nnx.Module:
         raise NotImplementedError
@@ -63,12 +69,14 @@ class _VectorNetwork(nnx.Module):
     ) -> Float[Array, "batch *shape"]:
         check_shape(x, self.shape)
         check_noise_level(x, noise_level)
-        label = labels_of(condition, self.num_classes, x.shape[0])
         seeds = dropout_seeds(dropout_keys)
         with jax.named_scope("noise_embedding"):
             embedding = self.noise_embedding(noise_level.astype(jnp.promote_types(noise_level.dtype, jnp.float32)))
-            if self.class_embedding is not None:
-                embedding = embedding + self.class_embedding(label)
+            if self.class_embedding is None:
+                check_no_label(condition)
+            else:
+                labels = labels_of(condition, self.class_embedding.num_classes, x.shape[0])
+                embedding = embedding + self.class_embedding(labels)
         with jax.named_scope("dense_in"):
             h = self.dense_in(x.reshape(x.shape[0], -1))
         for i, layer in enumerate(self.layers):

@@ -11,6 +11,7 @@ Beyond the border everything is zero. Without a filter: the mean of two neighbou
 Shift-Invariant Again".)
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -64,7 +65,7 @@ def _filter(x: Array, taps: np.ndarray, axis: int, padding: tuple[int, int], str
     x = lax.pad(x, jnp.zeros((), x.dtype), widths)
     last = x.shape[axis] - len(taps)
     slices = (lax.slice_in_dim(x, j, j + last + 1, stride, axis) for j in range(len(taps)))
-    return sum(jnp.asarray(t, x.dtype) * s for t, s in zip(taps, slices, strict=True))
+    return functools.reduce(jnp.add, (jnp.asarray(t, x.dtype) * s for t, s in zip(taps, slices, strict=True)))
 
 
 def _up_axis(x: Array, taps: np.ndarray, axis: int, margin: int) -> Array:

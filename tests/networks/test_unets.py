@@ -48,42 +48,34 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("options", [*CRASH_THERE.values(), *OTHERS.values()], ids=[*CRASH_THERE, *OTHERS])
-def test_every_parameter_has_its_effect(options):
-    """Shapes are kept, and no parameter is idle: all have a gradient, but for what cancels in exact arithmetic."""
-    network, x = tiny(**options), images(2, 8, 8, 2)
-
-    @quick_jit
-    def gradient(network, x):
-        loss, pull = jax.vjp(lambda n: jnp.sum(n(x, LEVELS) * images(2, 8, 8, 2) ** 2), network)
-        return pull(jnp.ones_like(loss))[0]
-
-    state = nnx.to_flat_state(nnx.state(gradient(network, x), nnx.Param))
-    idle = [path for path, g in state if float(jnp.max(jnp.abs(g[...]))) < 1e-9]
-    cancels = [path for path in idle if path[-2:] == ("key", "bias")]  # a constant added to every key
-    assert idle == cancels
-    assert apply(network, x, LEVELS).shape == x.shape
+@quick_jit
+def apply_and_differentiate(network, x, probe):
+    out, pull = jax.vjp(lambda n: n(x, LEVELS[:1]), network)
+    return out, pull(probe)[0]
 
 
 @pytest.mark.parametrize("options", [*CRASH_THERE.values(), *OTHERS.values()], ids=[*CRASH_THERE, *OTHERS])
-def test_mirrored_network_on_mirrored_images(options):
-    """Turning every kernel round turns the output round: no layer is off by a pixel.
+def test_options(options):
+    """Every parameter has its effect, and no layer is off by a pixel.
 
-    Symmetric filters; the strided convolutions without a filter pad one side only, as the original's do, and are left
-    out by taking blocks that resample without them.
+    Turning the image and every kernel round turns the output round. The strided convolutions without a filter pad one
+    side only, as the original's do; there it must not.
     """
-    network, x = tiny(16, attn_resolutions=(8,), **options), images(1, 16, 16, 2)
-    one_sided = not options.get("fir", True) and (
-        options.get("resblock_type") == "ddpm" or options.get("progressive_input", "residual") == "residual"
-    )
+    network, x, probe = tiny(**options), images(1, 8, 8, 2), images(1, 8, 8, 2) ** 2
+    out, gradient = apply_and_differentiate(network, x, probe)
+    assert out.shape == x.shape
+    sizes = {path: float(jnp.max(jnp.abs(g[...]))) for path, g in nnx.to_flat_state(nnx.state(gradient, nnx.Param))}
+    idle = [path for path, size in sizes.items() if size < 1e-6 * max(sizes.values())]
+    assert all(path[-2:] == ("key", "bias") for path in idle), idle  # a constant added to every key cancels
 
     def turn(p):
         return jnp.flip(p, (0, 1)) if p.ndim == 4 and p.shape[0] == 3 else p
 
-    turned = jax.tree.map(turn, network)
-    out, mirrored = apply(network, x, LEVELS[:1]), apply(turned, jnp.flip(x, (1, 2)), LEVELS[:1])
+    mirrored, _ = apply_and_differentiate(jax.tree.map(turn, network), jnp.flip(x, (1, 2)), probe)
     error = float(jnp.max(jnp.abs(jnp.flip(mirrored, (1, 2)) - out)) / jnp.std(out))
-    assert (error > 1e-2) if one_sided else (error < 1e-4)
+    strided = options.get("resblock_type") == "ddpm" and options.get("resamp_with_conv", True)
+    strided = strided or options.get("progressive_input", "residual") == "residual"
+    assert (error > 1e-2) if strided and not options.get("fir", True) else (error < 1e-4)
 
 
 def test_noise_level_and_conditioning():
@@ -176,13 +168,13 @@ def test_rematerialisation_changes_memory_not_values():
 
     memory, gradients = {}, {}
     for remat in ("none", "blocks", "full"):
-        network = tiny(32, attn_resolutions=(), num_res_blocks=3, remat=remat, nf=16)
+        network = tiny(32, attn_resolutions=(), num_res_blocks=2, remat=remat)
         compiled = gradient.lower(network).compile()
         memory[remat] = compiled.memory_analysis().temp_size_in_bytes
         gradients[remat] = jax.tree.leaves(compiled(network))
     for other in ("blocks", "full"):
-        for a, b in zip(gradients["none"], gradients[other], strict=True):
-            np.testing.assert_allclose(b, a, rtol=1e-6, atol=1e-6 * float(jnp.max(jnp.abs(a))))
+        error = sum(jnp.sum((a - b) ** 2) for a, b in zip(gradients["none"], gradients[other], strict=True))
+        assert float(jnp.sqrt(error / sum(jnp.sum(a**2) for a in gradients["none"]))) < 1e-6
     assert memory["full"] < memory["blocks"] < memory["none"]
 
 
