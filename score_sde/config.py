@@ -84,8 +84,8 @@ def build_model(config: ConfigDict, network: nnx.Module) -> NetworkDenoiser:
         return NetworkDenoiser(sde, network, predicts="noise", noise_level=scaled_time)
     if process != "vpsde":
         raise ValueError(
-            f"config.training.continuous = False with config.training.sde = {process!r}: only 'vpsde' and 'vesde' have a "
-            "discrete chain to train on; set config.training.continuous = True"
+            f"config.training.continuous = False with config.training.sde = {process!r}: only 'vpsde' and 'vesde' have "
+            "a discrete chain to train on; set config.training.continuous = True"
         )
     stds = np.sqrt(1 - sde.discrete_alphas_cumprod())  # type: ignore[attr-defined]
     return NetworkDenoiser(sde, networks.NoiseToScore(network, stds), predicts="score", noise_level=ddpm_label)

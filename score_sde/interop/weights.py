@@ -7,7 +7,7 @@ serves both directions.
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -17,14 +17,14 @@ from flax import nnx
 from score_sde.networks.blocks import Attention, GroupNorm, ResBlock
 from score_sde.networks.conv import Conv
 from score_sde.networks.embed import Dense
-from score_sde.networks.levels import InputResidual, InputSkip, OutputResidual, OutputSkip
+from score_sde.networks.levels import InputResidual, InputSkip, OutputResidual, OutputSkip, OutputStart
 from score_sde.networks.ncsnpp import NCSNpp
 from score_sde.networks.resample import Downsample, Upsample
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """One parameter under both names: theirs is ours with its axes in their order, without the axes they do not have."""
+    """One parameter under both names: theirs is ours with its axes in their order, without those they do not have."""
 
     variable: nnx.Variable
     theirs: str
@@ -84,28 +84,28 @@ def _in_their_order(network: NCSNpp) -> Iterator[list[Pair]]:
     elif network.embedding_type == "fourier":
         yield []  # they construct the Fourier layer even where the noise level is not used
     res_block = {"biggan": _biggan_block, "ddpm": _ddpm_block}[network.resblock_type]
-    resampling = res_block if network.resblock_type == "biggan" else _resampling
+    resampling: Callable[[Any], list[Pair]] = res_block if network.resblock_type == "biggan" else _resampling
     yield _conv(network.conv_in)
-    for level in network.down:
-        for i, block in enumerate(level.blocks):
+    for down in network.down:
+        for i, block in enumerate(down.blocks):
             yield res_block(block)
-            if level.attentions:
-                yield _attention(level.attentions[i])
-        if level.downsample is not None:
-            yield resampling(level.downsample)
-        if level.pyramid is not None:
-            yield _input_pyramid(level.pyramid)
+            if down.attentions:
+                yield _attention(down.attentions[i])
+        if down.downsample is not None:
+            yield resampling(down.downsample)
+        if down.pyramid is not None:
+            yield _input_pyramid(down.pyramid)
     yield res_block(network.middle.block_0)
     yield _attention(network.middle.attention)
     yield res_block(network.middle.block_1)
-    for level in network.up:
-        yield from map(res_block, level.blocks)
-        if level.attention is not None:
-            yield _attention(level.attention)
-        if level.pyramid is not None:
-            yield from _output_pyramid(level.pyramid)
-        if level.upsample is not None:
-            yield resampling(level.upsample)
+    for up in network.up:
+        yield from map(res_block, up.blocks)
+        if up.attention is not None:
+            yield _attention(up.attention)
+        if up.pyramid is not None:
+            yield from _output_pyramid(up.pyramid)
+        if up.upsample is not None:
+            yield resampling(up.upsample)
     if network.head is not None:
         yield _norm(network.head.norm)
         yield _conv(network.head.conv)
@@ -178,8 +178,8 @@ def _input_pyramid(step: InputSkip | InputResidual) -> list[Pair]:
     return _under("Conv_0", _conv(step.combine.conv)) if hasattr(step, "combine") else _resampling(step.downsample)
 
 
-def _output_pyramid(step: OutputSkip | OutputResidual) -> list[list[Pair]]:
-    return [_resampling(step.upsample)] if step.head is None else [_norm(step.head.norm), _conv(step.head.conv)]
+def _output_pyramid(step: OutputSkip | OutputStart | OutputResidual) -> list[list[Pair]]:
+    return [_norm(step.head.norm), _conv(step.head.conv)] if hasattr(step, "head") else [_resampling(step.upsample)]
 
 
 # What does not fit, and why.
@@ -226,7 +226,8 @@ def _does_not_fit(missing: list[str], left_over: list[str], misshapen: list[str]
         lines.append("  likely cause: an incomplete state dict, or a deeper network in the config (num_res_blocks)")
     else:
         lines.append(
-            "  likely cause: config.model.name, num_res_blocks, ch_mult, attn_resolutions, embedding_type, resblock_type, "
-            "fir, progressive or progressive_input differs from the training's; is it the config of this checkpoint?"
+            "  likely cause: config.model.name, num_res_blocks, ch_mult, attn_resolutions, embedding_type, "
+            "resblock_type, fir, progressive or progressive_input differs from the training's; is it the config of "
+            "this checkpoint?"
         )
     return "\n".join(lines)

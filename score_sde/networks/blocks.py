@@ -17,6 +17,7 @@ from score_sde.networks.resample import Fir, down, up
 
 Activation: TypeAlias = Callable[[Array], Array]
 Image: TypeAlias = Float[Array, "batch *spatial channels"]
+Pyramid: TypeAlias = Float[Array, "batch *pyramid_spatial pyramid_channels"]  # beside an Image, of its own size
 # What a config may call an activation.
 ACTIVATIONS: dict[str, Activation] = {
     "elu": jax.nn.elu,
@@ -58,7 +59,7 @@ class GroupNorm(nnx.Module):
         return means.reshape(batch, *(1,) * (x.ndim - 2), channels)
 
 
-def dropout(x: Image, seeds: Seeds, rate: float, layer: int) -> Image:
+def dropout(x: Image, seeds: Seeds, rate: int | float, layer: int) -> Image:
     """X · mask/(1 − rate), the mask of example i from (seeds[i], layer) alone: no neighbour can change it."""
     if seeds is None or rate == 0:
         return x
@@ -103,10 +104,10 @@ class ResBlock(nnx.Module):
         activation: Activation,
         resample: Literal["up", "down"] | None = None,
         fir: Fir = None,
-        shortcut_init_scale: float = 1.0,
-        init_scale: float = 0.0,
+        shortcut_init_scale: int | float = 1.0,
+        init_scale: int | float = 0.0,
         skip_rescale: bool = False,
-        dropout_rate: float = 0.0,
+        dropout_rate: int | float = 0.0,
         layer: int = 0,
         groups: int | None = None,
         spatial_dims: int = 2,
@@ -154,7 +155,7 @@ class Attention(nnx.Module):
         channels: int,
         *,
         heads: int = 1,
-        init_scale: float = 0.0,
+        init_scale: int | float = 0.0,
         skip_rescale: bool = False,
         groups: int | None = None,
         implementation: Literal["xla", "cudnn"] | None = None,
@@ -190,7 +191,7 @@ class Combine(nnx.Module):
         self.conv = Conv(image_channels, channels, 1, **options)
         self.method = method
 
-    def __call__(self, image: Image, h: Image) -> Float[Array, "batch *spatial out_channels"]:
+    def __call__(self, image: Pyramid, h: Image) -> Float[Array, "batch *spatial out_channels"]:
         projected = self.conv(image)
         return projected + h if self.method == "sum" else jnp.concatenate([projected, h], axis=-1)
 

@@ -31,8 +31,8 @@ def check_levels(
     sizes = (image_size,) * spatial_dims if isinstance(image_size, int) else tuple(image_size)
     if len(sizes) != spatial_dims or spatial_dims not in (1, 2, 3):
         raise ValueError(
-            f"image_size = {image_size} does not fit spatial_dims = {spatial_dims}; give one number, or one for each of "
-            "1, 2 or 3 spatial axes"
+            f"image_size = {image_size} does not fit spatial_dims = {spatial_dims}; give one number, or one for each "
+            "of 1, 2 or 3 spatial axes"
         )
     check_sizes(sizes, levels, "image_size")
     resolutions = [min(sizes) >> i for i in range(levels)]
@@ -50,8 +50,8 @@ def check_sizes(sizes: Sequence[int], levels: int, name: str) -> None:
     factor = 2 ** (levels - 1)
     if any(size % factor or size < factor for size in sizes):
         raise ValueError(
-            f"{name} = {tuple(sizes)} cannot be halved {levels - 1} times, once between each two of the {levels} levels "
-            f"in ch_mult; use multiples of {factor} (pad the images), or fewer levels"
+            f"{name} = {tuple(sizes)} cannot be halved {levels - 1} times, once between each two of the {levels} "
+            f"levels in ch_mult; use multiples of {factor} (pad the images), or fewer levels"
         )
 
 
@@ -73,13 +73,15 @@ def check_noise_level(x: Array, noise_level: Array) -> None:
         )
 
 
-def labels_of(condition: Mapping | None, num_classes: int | None, batch: int) -> Array | None:
-    """The class of each example, ``num_classes`` (no class) where no condition is given; None without classes."""
+def check_no_label(condition: Mapping | None) -> None:
+    """Raise a ValueError for a label, in a network without classes."""
+    if condition is not None and "label" in condition:
+        raise ValueError('condition["label"] was given to a network without classes; build it with num_classes=...')
+
+
+def labels_of(condition: Mapping | None, num_classes: int, batch: int) -> Array:
+    """The class of each example, ``num_classes`` (no class) where no condition is given."""
     label = None if condition is None else condition.get("label")
-    if num_classes is None:
-        if label is not None:
-            raise ValueError('condition["label"] was given to a network without classes; build it with num_classes=...')
-        return None
     if label is None:
         return jnp.full(batch, num_classes)
     if jnp.shape(label) != (batch,) or not jnp.issubdtype(jnp.result_type(label), jnp.integer):

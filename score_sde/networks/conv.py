@@ -42,7 +42,7 @@ class Conv(nnx.Module):
         *,
         spatial_dims: int = 2,
         stride: int = 1,
-        init_scale: float = 1.0,
+        init_scale: int | float = 1.0,
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):

@@ -1,6 +1,6 @@
 """Networks that were trained on a finite table of noise levels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,7 +19,7 @@ class NoiseToScore(nnx.Module):
     the original cuts down to an integer. A σ(t) of the continuous process would differ, by up to one step of the table.
     """
 
-    def __init__(self, network: Any, stds: ArrayLike):
+    def __init__(self, network: Any, stds: ArrayLike | Sequence[float]):
         self.network = network
         self.stds = Table(jnp.asarray(stds, jnp.float32))
 

@@ -27,7 +27,7 @@ class Dense(nnx.Module):
         in_features: int,
         out_features: int,
         *,
-        init_scale: float = 1.0,
+        init_scale: int | float = 1.0,
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -66,7 +66,7 @@ class NoiseEmbedding(nnx.Module):
         out_features: int,
         *,
         embedding_type: EmbeddingType,
-        fourier_scale: float,
+        fourier_scale: int | float,
         activation: Callable[[Array], Array],
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array
 
-from score_sde.networks.blocks import Attention, Combine, Head, Image, ResBlock, Seeds, residual_sum
+from score_sde.networks.blocks import Attention, Combine, Head, Image, Pyramid, ResBlock, Seeds, residual_sum
 from score_sde.networks.resample import Downsample, Fir, Upsample, down, up
 
 
@@ -22,7 +23,7 @@ class InputSkip(nnx.Module):
         self.combine = combine
         self.fir = fir
 
-    def __call__(self, image: Image, h: Image):
+    def __call__(self, image: Pyramid, h: Image):
         image = down(image, self.fir)
         return image, self.combine(image, h)
 
@@ -34,7 +35,7 @@ class InputResidual(nnx.Module):
         self.downsample = downsample
         self.rescale = rescale
 
-    def __call__(self, pyramid: Image, h: Image):
+    def __call__(self, pyramid: Pyramid, h: Image):
         h = residual_sum(self.downsample(pyramid), h, self.rescale)
         return h, h
 
@@ -46,22 +47,29 @@ class OutputSkip(nnx.Module):
         self.head = head
         self.fir = fir
 
-    def __call__(self, image: Image | None, h: Image):
+    def __call__(self, image: Pyramid | None, h: Image):
         own = self.head(h)
         return own if image is None else up(image, self.fir) + own, h
 
 
-class OutputResidual(nnx.Module):
-    """pyramid ← h ← conv(up(pyramid)) + h [/√2];  the lowest level begins with head(h) and leaves h alone."""
+class OutputStart(nnx.Module):
+    """pyramid ← head(h): where a residual output pyramid begins, at the lowest level."""
 
-    def __init__(self, head: Head | None, upsample: Upsample | None, rescale: bool):
+    def __init__(self, head: Head):
         self.head = head
+
+    def __call__(self, pyramid: Pyramid | None, h: Image):
+        return self.head(h), h
+
+
+class OutputResidual(nnx.Module):
+    """pyramid ← h ← conv(up(pyramid)) + h [/√2]."""
+
+    def __init__(self, upsample: Upsample, rescale: bool):
         self.upsample = upsample
         self.rescale = rescale
 
-    def __call__(self, pyramid: Image | None, h: Image):
-        if self.head is not None:
-            return self.head(h), h
+    def __call__(self, pyramid: Any, h: Image):
         h = residual_sum(self.upsample(pyramid), h, self.rescale)
         return h, h
 
@@ -92,7 +100,7 @@ class DownLevel(nnx.Module):
         self.pyramid = pyramid
         self.remat = remat
 
-    def __call__(self, h: Image, image: Image, embedding: Array | None, seeds: Seeds):
+    def __call__(self, h: Image, image: Pyramid, embedding: Array | None, seeds: Seeds):
         call = remembering(self.remat)
         kept = []
         for i, block in enumerate(self.blocks):
@@ -130,7 +138,7 @@ class UpLevel(nnx.Module):
         self,
         blocks: list[ResBlock],
         attention: Attention | None,
-        pyramid: OutputSkip | OutputResidual | None,
+        pyramid: OutputSkip | OutputStart | OutputResidual | None,
         upsample: ResBlock | Upsample | None,
         remat: bool,
     ):
@@ -140,10 +148,10 @@ class UpLevel(nnx.Module):
         self.upsample = upsample
         self.remat = remat
 
-    def __call__(self, h: Image, kept: list[Image], image: Image | None, embedding: Array | None, seeds: Seeds):
+    def __call__(self, h: Image, kept: list[Array], image: Pyramid | None, embedding: Array | None, seeds: Seeds):
         call = remembering(self.remat)
         for block, other in zip(self.blocks, kept, strict=True):
-            h = call(block, jax.numpy.concatenate([h, other], axis=-1), embedding, seeds)
+            h = call(block, jnp.concatenate([h, other], axis=-1), embedding, seeds)
         if self.attention is not None:
             h = call(self.attention, h)
         if self.pyramid is not None:

@@ -13,7 +13,14 @@ from jaxtyping import Array, Float, Key
 
 from score_sde.networks.blocks import ACTIVATIONS, Activation, Seeds, dropout_seeds
 from score_sde.networks.blocks import dropout as drop
-from score_sde.networks.checks import check_noise_level, check_options, check_shape, flat_size, labels_of
+from score_sde.networks.checks import (
+    check_no_label,
+    check_noise_level,
+    check_options,
+    check_shape,
+    flat_size,
+    labels_of,
+)
 from score_sde.networks.embed import ClassEmbedding, Dense, EmbeddingType, NoiseEmbedding
 
 
@@ -26,12 +33,12 @@ class _VectorNetwork(nnx.Module):
         *,
         width: int = 128,
         depth: int = 3,
-        dropout: float = 0.0,
+        dropout: int | float = 0.0,
         embedding_type: EmbeddingType = "positional",
-        fourier_scale: float = 1.0,
+        fourier_scale: int | float = 1.0,
         nonlinearity: str = "swish",
         num_classes: int | None = None,
-        init_scale: float = 1.0,
+        init_scale: int | float = 1.0,
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -48,9 +55,8 @@ class _VectorNetwork(nnx.Module):
         self.dense_out = Dense(width, size, init_scale=init_scale, **layout)
         self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
         self.activation = activation
-        self.num_classes = num_classes
 
-    def _layer(self, width: int, activation: Activation, rate: float, index: int, **layout: Any) -> nnx.Module:
+    def _layer(self, width: int, activation: Activation, rate: int | float, index: int, **layout: Any) -> nnx.Module:
         raise NotImplementedError
 
     def __call__(
@@ -63,12 +69,14 @@ class _VectorNetwork(nnx.Module):
     ) -> Float[Array, "batch *shape"]:
         check_shape(x, self.shape)
         check_noise_level(x, noise_level)
-        label = labels_of(condition, self.num_classes, x.shape[0])
         seeds = dropout_seeds(dropout_keys)
         with jax.named_scope("noise_embedding"):
             embedding = self.noise_embedding(noise_level.astype(jnp.promote_types(noise_level.dtype, jnp.float32)))
-            if self.class_embedding is not None:
-                embedding = embedding + self.class_embedding(label)
+            if self.class_embedding is None:
+                check_no_label(condition)
+            else:
+                labels = labels_of(condition, self.class_embedding.num_classes, x.shape[0])
+                embedding = embedding + self.class_embedding(labels)
         with jax.named_scope("dense_in"):
             h = self.dense_in(x.reshape(x.shape[0], -1))
         for i, layer in enumerate(self.layers):
@@ -81,7 +89,7 @@ class _VectorNetwork(nnx.Module):
 class _MLPLayer(nnx.Module):
     """h ← dropout(W a(h) + U e + b)."""
 
-    def __init__(self, width: int, activation: Activation, rate: float, index: int, **layout: Any):
+    def __init__(self, width: int, activation: Activation, rate: int | float, index: int, **layout: Any):
         self.dense = Dense(width, width, **layout)
         self.told = Dense(width, width, **layout)
         self.activation = activation
@@ -96,7 +104,7 @@ class _MLPLayer(nnx.Module):
 class _ResNetLayer(nnx.Module):
     """h ← h + W_1 dropout(a(W_0 norm(h) + U e)),  W_1 = 0 at first; norm: mean 0 and variance 1 of each example."""
 
-    def __init__(self, width: int, activation: Activation, rate: float, index: int, **layout: Any):
+    def __init__(self, width: int, activation: Activation, rate: int | float, index: int, **layout: Any):
         self.dense_0 = Dense(width, width, **layout)
         self.told = Dense(width, width, **layout)
         self.dense_1 = Dense(width, width, init_scale=0.0, **layout)
@@ -120,12 +128,12 @@ class MLP(_VectorNetwork):
     a logarithm.
     """
 
-    def _layer(self, width: int, activation: Activation, rate: float, index: int, **layout: Any) -> nnx.Module:
+    def _layer(self, width: int, activation: Activation, rate: int | float, index: int, **layout: Any) -> nnx.Module:
         return _MLPLayer(width, activation, rate, index, **layout)
 
 
 class ResNet(_VectorNetwork):
     """The same with residual layers, h ← h + W_1 a(W_0 norm(h) + U a(e)): trains where a deep ``MLP`` does not."""
 
-    def _layer(self, width: int, activation: Activation, rate: float, index: int, **layout: Any) -> nnx.Module:
+    def _layer(self, width: int, activation: Activation, rate: int | float, index: int, **layout: Any) -> nnx.Module:
         return _ResNetLayer(width, activation, rate, index, **layout)

@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from score_sde.networks.blocks import ACTIVATIONS, Attention, Combine, Head, ResBlock, dropout_seeds
-from score_sde.networks.checks import check_input, check_levels, check_options, labels_of
+from score_sde.networks.checks import check_input, check_levels, check_no_label, check_options, labels_of
 from score_sde.networks.conv import Conv
 from score_sde.networks.embed import ClassEmbedding, EmbeddingType, NoiseEmbedding
 from score_sde.networks.levels import (
@@ -28,6 +28,7 @@ from score_sde.networks.levels import (
     Middle,
     OutputResidual,
     OutputSkip,
+    OutputStart,
     UpLevel,
     remembering,
 )
@@ -49,8 +50,8 @@ class NCSNpp(nnx.Module):
     progressive           "output_skip": every level adds an image to the output; "residual": features instead of images
     progressive_input     "input_skip": every level sees the image, smaller and smaller; "residual": features instead
     embedding_type        what the noise level is: see ``NoiseEmbedding``; conditional=False: the network is not told
-    scale_by_sigma        the output is divided by σ, which is the noise level itself, or ``sigmas[label]`` where a table
-                          of discrete noise levels is given
+    scale_by_sigma        the output is divided by σ, which is the noise level itself, or ``sigmas[label]`` where a
+                          table of discrete noise levels is given
     data_in_unit_range    x is in [0, 1], and the network works on 2x − 1
     num_classes           class-conditional: ``condition={"label": y}``; y = num_classes, or no condition: no class
     dtype                 of the computation; parameters, normalisation and softmax stay in float32
@@ -69,22 +70,22 @@ class NCSNpp(nnx.Module):
         attn_resolutions: Sequence[int] = (16,),
         attention_heads: int = 1,
         attention_implementation: Literal["xla", "cudnn"] | None = None,
-        dropout: float = 0.1,
+        dropout: int | float = 0.1,
         resamp_with_conv: bool = True,
         conditional: bool = True,
         fir: bool = True,
-        fir_kernel: Sequence[float] = (1, 3, 3, 1),
+        fir_kernel: Sequence[int | float] = (1, 3, 3, 1),
         skip_rescale: bool = True,
         resblock_type: str = "biggan",
         progressive: str = "none",
         progressive_input: str = "residual",
-        progressive_combine: str = "sum",
+        progressive_combine: Literal["sum", "cat"] = "sum",
         embedding_type: EmbeddingType = "fourier",
-        fourier_scale: float = 16.0,
-        init_scale: float = 0.0,
+        fourier_scale: int | float = 16.0,
+        init_scale: int | float = 0.0,
         nonlinearity: str = "swish",
         scale_by_sigma: bool = False,
-        sigmas: ArrayLike | None = None,
+        sigmas: ArrayLike | Sequence[float] | None = None,
         data_in_unit_range: bool = False,
         num_classes: int | None = None,
         norm_groups: int | None = None,
@@ -139,7 +140,7 @@ class NCSNpp(nnx.Module):
                 **layout,
             )
 
-        def head(in_channels: int, out_channels: int, scale: float = init_scale) -> Head:
+        def head(in_channels: int, out_channels: int, scale: int | float = init_scale) -> Head:
             return Head(
                 in_channels, out_channels, activation=activation, groups=norm_groups, init_scale=scale, **spatial
             )
@@ -163,7 +164,7 @@ class NCSNpp(nnx.Module):
         last = len(ch_mult) - 1
         h, pyramid, kept = nf, channels, [nf]
         self.conv_in = Conv(channels, nf, **spatial)
-        self.down = nnx.List()
+        self.down: nnx.List[DownLevel] = nnx.List()
         for i, multiplier in enumerate(ch_mult):
             blocks, attentions = [], []
             for _ in range(num_res_blocks):
@@ -190,20 +191,20 @@ class NCSNpp(nnx.Module):
 
         self.middle = Middle(res_block(h, h), attention(h), res_block(h, h), remat != "none")
 
-        self.up = nnx.List()  # from the lowest level to the highest
+        self.up: nnx.List[UpLevel] = nnx.List()  # from the lowest level to the highest
         for i in reversed(range(len(ch_mult))):
             blocks = []
             for _ in range(num_res_blocks + 1):
                 blocks.append(res_block(h + kept.pop(), nf * ch_mult[i]))
                 h = nf * ch_mult[i]
-            out: OutputSkip | OutputResidual | None = None
+            out: OutputSkip | OutputStart | OutputResidual | None = None
             if progressive == "output_skip":
                 out = OutputSkip(head(h, channels), fir_taps)
             elif progressive == "residual" and i == last:
-                out = OutputResidual(head(h, h, 1.0), None, skip_rescale)
+                out = OutputStart(head(h, h, 1.0))
                 pyramid = h
             elif progressive == "residual":
-                out = OutputResidual(None, Upsample(pyramid, h, fir=fir_taps, **spatial), skip_rescale)
+                out = OutputResidual(Upsample(pyramid, h, fir=fir_taps, **spatial), skip_rescale)
                 pyramid = h
             upsample: ResBlock | Upsample | None = None
             if i > 0 and resblock_type == "biggan":
@@ -220,7 +221,6 @@ class NCSNpp(nnx.Module):
         self.spatial_dims = spatial_dims
         self.scale_by_sigma = scale_by_sigma
         self.data_in_unit_range = data_in_unit_range
-        self.num_classes = num_classes
         self.dtype = dtype
         self.remat = remat
 
@@ -249,26 +249,26 @@ class NCSNpp(nnx.Module):
                 kept += more
         with jax.named_scope("middle"):
             h = call(self.middle, h, embedding, seeds)
-        image = None
-        for i, level in enumerate(self.up):
+        picture: Any = None  # the output pyramid, if there is one
+        for i, step in enumerate(self.up):
             with jax.named_scope(f"up.{i}"):
-                opposite = [kept.pop() for _ in level.blocks]
-                h, image = call(level, h, opposite, image, embedding, seeds)
+                opposite = [kept.pop() for _ in step.blocks]
+                h, picture = call(step, h, opposite, picture, embedding, seeds)
         with jax.named_scope("head"):
-            out = (image if self.head is None else self.head(h)).astype(x.dtype)
+            out = (picture if self.head is None else self.head(h)).astype(x.dtype)
         return out / self.sigma(noise_level, out) if self.scale_by_sigma else out
 
     def embedding(
         self, noise_level: Float[Array, "batch"], condition: Mapping[str, Array] | None
     ) -> Float[Array, "batch features"] | None:
         """The noise level and the class as one vector, the sum of both; None if the network is told neither."""
-        label = labels_of(condition, self.num_classes, noise_level.shape[0])
-        parts = []
-        if self.noise_embedding is not None:
-            parts.append(self.noise_embedding(noise_level))
-        if self.class_embedding is not None:
-            parts.append(self.class_embedding(label))
-        return sum(parts) if parts else None
+        told = None if self.noise_embedding is None else self.noise_embedding(noise_level)
+        if self.class_embedding is None:
+            check_no_label(condition)
+            return told
+        labels = labels_of(condition, self.class_embedding.num_classes, noise_level.shape[0])
+        class_vector = self.class_embedding(labels)
+        return class_vector if told is None else told + class_vector
 
     def sigma(self, noise_level: Float[Array, "batch"], x: Array) -> Float[Array, "batch *ones"]:
         """σ, to divide the output by: the noise level, or the table's entry at the label (cut down to an integer)."""

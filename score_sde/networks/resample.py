@@ -7,9 +7,11 @@
     up     x_0 0 x_1 0 x_2 0, then filter 2h    y_{2i} = (x_{i−1} + 3x_i)/4,  y_{2i+1} = (3x_i + x_{i+1})/4
 
 Beyond the border everything is zero. Without a filter: the mean of two neighbours, and each value twice.
-(Karras et al. 2019, "A Style-Based Generator Architecture"; Zhang 2019, "Making convolutional networks shift-invariant".)
+(Karras et al. 2019, "A Style-Based Generator Architecture"; Zhang 2019, "Making Convolutional Networks
+Shift-Invariant Again".)
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -21,7 +23,7 @@ from jaxtyping import Array, Float
 
 from score_sde.networks.conv import Conv
 
-Fir: TypeAlias = tuple[float, ...] | None  # the filter's taps along one axis, of any sum; None: no filter
+Fir: TypeAlias = tuple[int | float, ...] | None  # the filter's taps along one axis, of any sum; None: no filter
 
 Image: TypeAlias = Float[Array, "batch *spatial channels"]
 
@@ -44,14 +46,14 @@ def up(x: Image, fir: Fir = None, *, margin: int = 0) -> Float[Array, "batch *do
     return x
 
 
-def blur(x: Image, fir: Sequence[float]) -> Float[Array, "batch *blurred channels"]:
+def blur(x: Image, fir: Sequence[int | float]) -> Float[Array, "batch *blurred channels"]:
     """The filter alone, at full resolution, as far out as a following 3x3 convolution of stride 2 looks."""
     for axis in range(1, x.ndim - 1):
         x = _filter(x, _taps(fir), axis, ((len(fir) + 1) // 2, len(fir) // 2))
     return x
 
 
-def _taps(fir: Sequence[float]) -> np.ndarray:
+def _taps(fir: Sequence[int | float]) -> np.ndarray:
     """Taps of sum 1, turned round: the filter is a convolution, and the sums below run forwards."""
     return np.asarray(fir[::-1], np.float64) / np.sum(fir)
 
@@ -63,7 +65,7 @@ def _filter(x: Array, taps: np.ndarray, axis: int, padding: tuple[int, int], str
     x = lax.pad(x, jnp.zeros((), x.dtype), widths)
     last = x.shape[axis] - len(taps)
     slices = (lax.slice_in_dim(x, j, j + last + 1, stride, axis) for j in range(len(taps)))
-    return sum(jnp.asarray(t, x.dtype) * s for t, s in zip(taps, slices, strict=True))
+    return functools.reduce(jnp.add, (jnp.asarray(t, x.dtype) * s for t, s in zip(taps, slices, strict=True)))
 
 
 def _up_axis(x: Array, taps: np.ndarray, axis: int, margin: int) -> Array:
