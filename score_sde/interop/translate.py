@@ -20,10 +20,10 @@ _REQUIRED = object()
 def _common() -> dict[str, dict[str, Any]]:
     """The fields of every model, with what the original's code or its defaults assume where a config does not say."""
     fields = {name: dict(section) for name, section in cifar10().items() if name != "seed"}
-    fields["data"] |= {"dataset": _REQUIRED, "image_size": _REQUIRED}
+    fields["data"] |= {"image_size": _REQUIRED}
     fields["model"] |= {"name": _REQUIRED, "nf": _REQUIRED, "scale_by_sigma": _REQUIRED, "ema_rate": 0.9999}
     fields["model"] |= {"normalization": "GroupNorm", "nonlinearity": "swish"}
-    fields["training"] |= {"sde": _REQUIRED, "batch_size": _REQUIRED, "n_iters": _REQUIRED}
+    fields["training"] |= {"sde": _REQUIRED}
     fields["sampling"] |= {"method": "pc", "predictor": "euler_maruyama", "corrector": "none"}
     # Hard-wired in the original: N steps of length 1/N from even times, and Langevin's norms over the batch.
     fields["sampling"] |= {"scheme": "published", "norms": "batch"}

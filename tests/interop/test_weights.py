@@ -116,7 +116,7 @@ def test_foreign_weights_are_refused(small):
         (
             changed(state_dict, **{name: np.ones((3, 3, 16, 16))}),
             r"1 of another shape: .* \(3, 3, 16, 16\) instead of \(16, 16, 3, 3\)\n.*transposed",
-        ),  # fmt: skip
+        ),
         ({"model": {}, "ema": {}, "optimizer": {}, "step": 3}, r'whole checkpoint; give its \["model"\]'),
         ({"layers.0.weight": np.ones(3)}, "checkpoint of another code base"),
         ({}, "none at all"),
@@ -143,7 +143,7 @@ def test_number_of_scales(reference):
     arrays, entry = reference("networks/ve_cifar10_ncsnpp.npz")
     config = config_of(entry)
     config.model.num_scales = 500
-    with pytest.raises(ValueError, match="config.model.num_scales is not what the model was trained with"):
+    with pytest.raises(ValueError, match=r"config\.model\.num_scales is not what the model was trained with"):
         from_score_sde_pytorch(state_dict_of(arrays), config)
     arrays, entry = reference("networks/ve_cifar10_ncsnpp_continuous.npz")
     config = config_of(entry)
