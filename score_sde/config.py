@@ -156,22 +156,22 @@ def _corrector(config: ConfigDict) -> samplers.Corrector | None:
 
 def _ve(config: ConfigDict) -> VE:
     return VE(
-        sigma_min=get(config, "model.sigma_min"),
-        sigma_max=get(config, "model.sigma_max"),
+        sigma_min=float(get(config, "model.sigma_min")),
+        sigma_max=float(get(config, "model.sigma_max")),
         num_scales=get(config, "model.num_scales"),
     )
 
 
 def _vp(config: ConfigDict) -> VP:
     return VP(
-        beta_min=get(config, "model.beta_min"),
-        beta_max=get(config, "model.beta_max"),
+        beta_min=float(get(config, "model.beta_min")),
+        beta_max=float(get(config, "model.beta_max")),
         num_scales=get(config, "model.num_scales"),
     )
 
 
 def _sub_vp(config: ConfigDict) -> SubVP:
-    return SubVP(beta_min=get(config, "model.beta_min"), beta_max=get(config, "model.beta_max"))
+    return SubVP(beta_min=float(get(config, "model.beta_min")), beta_max=float(get(config, "model.beta_max")))
 
 
 def _shared_options(config: ConfigDict) -> dict[str, Any]:

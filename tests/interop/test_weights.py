@@ -40,10 +40,10 @@ def assert_close(ours, theirs: np.ndarray, rms: float, largest: float) -> None:
 
 
 @quick_jit
-def everything(run, x, t, labels, probe):
+def everything(model, network, x, t, labels, probe):
     """Raw output, score, and the gradients of Σ output · probe with respect to parameters and x."""
-    out, pull = jax.vjp(lambda network, x: network(x, labels), run.network, x)
-    return out, run.model.score(x, t), *pull(probe)
+    out, pull = jax.vjp(lambda network, x: network(x, labels), network, x)
+    return out, model.score(x, t), *pull(probe)
 
 
 @pytest.mark.parametrize("file", REFERENCE_NETWORKS)
@@ -53,7 +53,7 @@ def test_numbers_are_the_originals(file, reference):
     t, labels = jnp.asarray(arrays["t"]), jnp.asarray(arrays["labels"], jnp.float32)
     x, probe = channels_last(arrays["x"]), channels_last(arrays["probe"])
     with jax.default_matmul_precision("highest"):
-        out, score, gradient, vjp_x = everything(run, x, t, labels, probe)
+        out, score, gradient, vjp_x = everything(run.model, run.network, x, t, labels, probe)
 
     # The index's tolerances are 1e-4 and 2e-4 (rms); rounding leaves us ten times inside them.
     assert_close(out, arrays["net_output"], 1e-5, 1e-4)
@@ -132,9 +132,7 @@ def test_another_architecture(small, reference):
     """The hint of the message names what to look at."""
     state_dict, _ = small
     other = config_of(reference("networks/vp_ddpm_cifar10_continuous.npz")[1])
-    with pytest.raises(
-        ValueError, match=r"missing: .* more\n.*left over: .*\n(.*\n)*.*is it the config of this checkpoint"
-    ):
+    with pytest.raises(ValueError, match=r"missing: .* more\n.*left over: (.*\n)*.*is it the config of this"):
         from_score_sde_pytorch(state_dict, other)
 
 
