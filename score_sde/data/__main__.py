@@ -51,9 +51,9 @@ def show(source: str, split: str, out: Path, set: Sequence[str]) -> None:
     from score_sde.data.contact_sheet import contact_sheet
 
     opened = open_any(source, split, dict(parse_option(option) for option in set))
-    contact_sheet(opened, out)
     for line in describe(opened, split):
         print(line)
+    contact_sheet(opened, out)
     print(f"written   {out}")
 
 

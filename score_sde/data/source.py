@@ -7,7 +7,6 @@ read many examples faster than one by one.
 """
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -109,20 +108,6 @@ class ArraySource(Source):
         data = np.asarray(self.data[indices])
         examples = {"data": data if self.levels is not None else data.astype(np.float32, copy=False)}
         return examples if self.labels is None else {**examples, "label": self.labels[indices]}
-
-    # A worker process gets a mapped file by its name, not by its contents.
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(self.__dict__)
-        if isinstance(self.data, np.memmap) and self.data.filename is not None:
-            state["data"] = (Path(self.data.filename), self.data.shape)
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        if isinstance(state["data"], tuple):
-            path, shape = state["data"]
-            state = {**state, "data": np.load(path, mmap_mode="r").reshape(shape)}
-        self.__dict__.update(state)
 
 
 class Subset(Source):

@@ -86,7 +86,7 @@ def test_continuous_data_are_standardised():
 @given(st.floats(allow_nan=True, width=32))
 def test_images_of_anything(x):
     level = int(DataScaling().to_images(np.full((1, 1), x, np.float32))[0, 0])
-    cell = (np.float32(x) + np.float32(1)) * 128
+    cell = 128.0 * float(np.float32(x) + np.float32(1))
     expected = 0 if math.isnan(x) else math.floor(min(max(cell, 0), 255))
     assert level == expected
 

@@ -131,6 +131,9 @@ def test_npy_is_mapped_and_goes_to_workers_by_name(npy):
     packed = pickle.dumps(source)
     assert len(packed) < 1000
     np.testing.assert_array_equal(pickle.loads(packed)[7]["data"], picture(7))
+    np.save(npy, np.stack([picture(k)[..., 0] for k in range(10)]))
+    grey = pickle.loads(pickle.dumps(data.open_source("arrays", path=npy, levels=256)))
+    np.testing.assert_array_equal(grey[7]["data"], picture(7)[..., :1])
 
 
 def test_held_out_examples_are_apart(npy):

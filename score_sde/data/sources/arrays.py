@@ -55,5 +55,18 @@ def arrays(
         raise ValueError(f"{path} cannot be read: {error}") from error
     if label is not None and not (label.ndim == 1 and np.issubdtype(label.dtype, np.integer)):
         raise ValueError(f"{path}: labels must be integers (n,); they are {label.dtype} {label.shape}")
-    source = ArraySource(str(path), data, label, levels, num_classes, flippable)
+    kind = MappedSource if path.suffix == ".npy" else ArraySource
+    source = kind(str(path), data, label, levels, num_classes, flippable)
     return source if splits else hold_out(source, split, test_fraction)
+
+
+class MappedSource(ArraySource):
+    """A ``.npy`` file, which goes to a worker process by its name rather than by its contents."""
+
+    def __reduce__(self):
+        return mapped, (self.name, self.labels, self.levels, self.num_classes, self.flippable)
+
+
+def mapped(path: str, *rest) -> MappedSource:
+    """The file as a source again."""
+    return MappedSource(path, np.load(path, mmap_mode="r"), *rest)
