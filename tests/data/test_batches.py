@@ -81,8 +81,21 @@ def test_flips_mirror_half_of_the_examples_anew_in_each_epoch():
     assert abs(agreement - 0.5) < 5 * 0.5 / np.sqrt(39 * 500)
 
 
+def test_a_flip_belongs_to_the_example_and_not_to_its_place_in_a_batch():
+    epochs = [{}, {}]
+    for seen, size in zip(epochs, (10, 20), strict=True):
+        for step in range(40 // size):
+            batch = Batches(counting(40), size, flip=True)[step]
+            seen.update(zip(batch["index"].tolist(), map(np.ndarray.tobytes, batch["data"]), strict=True))
+    assert epochs[0] == epochs[1]
+
+
 def test_flips_leave_the_source_alone():
-    source = counting(8)
+    class View(ArraySource):
+        def take(self, indices):
+            return {"data": self.data}
+
+    source = View("view", counting(8).data)
     before = source.data.copy()
     [Batches(source, 8, flip=True)[step] for step in range(5)]
     np.testing.assert_array_equal(source.data, before)

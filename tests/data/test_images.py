@@ -211,3 +211,9 @@ def test_bad_places_and_options(tmp_path, folder):
     ):
         with pytest.raises(ValueError, match=message):
             data.open_source("images", path=path, **options)
+
+
+def test_height_comes_first(tmp_path):
+    save(tmp_path / "wide.png", picture(0, 8, 10))
+    source = data.open_source("images", path=tmp_path)
+    assert source.shape == source[0]["data"].shape == (8, 10, 3)

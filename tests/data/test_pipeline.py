@@ -41,14 +41,16 @@ def test_restores_at_every_step(any_source, sharded):
     grain.experimental.assert_equal_output_after_checkpoint(pipeline.map(to_host))
 
 
-def test_training_goes_on_where_it_was():
-    pipeline = data.training_batches(source(), 8, seed=1)
+@pytest.mark.parametrize("sharded", [False, True])
+def test_training_goes_on_where_it_was(sharded):
+    sharding = over_devices() if sharded else None
+    pipeline = data.training_batches(source(), 8, seed=1, sharding=sharding)
     first = iter(pipeline)
     for _ in range(7):
         next(first)
     state, expected = first.get_state(), [next(first) for _ in range(5)]
     assert state == {"step": 7}
-    second = iter(data.training_batches(source(), 8, seed=1))
+    second = iter(data.training_batches(source(), 8, seed=1, sharding=sharding))
     second.set_state(state)
     for batch in expected:
         assert_equal(next(second), batch)
