@@ -2,7 +2,7 @@
 
 import importlib
 
-from score_sde import analytic, losses, networks, prediction, samplers
+from score_sde import analytic, data, losses, networks, prediction, samplers
 from score_sde.denoiser import Denoiser, FunctionDenoiser, NetworkDenoiser
 from score_sde.sde import EDM, SDE, VE, VP, Cosine, FlowMatching, SubVP
 
@@ -18,6 +18,7 @@ __all__ = [
     "NetworkDenoiser",
     "SubVP",
     "analytic",
+    "data",
     "interop",
     "load",
     "losses",
