@@ -20,7 +20,7 @@ SOLVERS = {
 }
 OTHERS = {
     "multistep 2, noise": (ss.samplers.dpm_solver, {"order": 2, "form": "noise"}, 2),
-    "multistep 3, noise": (ss.samplers.dpm_solver, {"order": 3, "form": "noise"}, 3),
+    "multistep 3, data": (ss.samplers.dpm_solver, {"order": 3, "form": "data"}, 3),
     "multistep 5": (ss.samplers.dpm_solver, {"order": 5, "form": "data"}, 5),
     "unipc 1": (ss.samplers.unipc, {"order": 1}, 2),
     "unipc 2": (ss.samplers.unipc, {"order": 2}, 3),
