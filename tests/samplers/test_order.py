@@ -64,7 +64,7 @@ def test_published_third_order_has_second():
     error = errors("VE", ss.samplers.dpm_solver, {"order": 3, "coefficients": "published"})
     assert 1.8 <= slope(error) <= 2.4, error
     exact = errors("VE", ss.samplers.dpm_solver, {"order": 3})
-    assert exact[-1] < 0.1 * error[-1]
+    assert exact[-1] < 0.2 * error[-1]
 
 
 @pytest.mark.parametrize("rate", [1.0, -1.0, 2.0])
