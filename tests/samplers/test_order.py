@@ -20,7 +20,7 @@ SOLVERS = {
 }
 OTHERS = {
     "multistep 2, noise": (ss.samplers.dpm_solver, {"order": 2, "form": "noise"}, 2),
-    "multistep 3, noise": (ss.samplers.dpm_solver, {"order": 3, "form": "noise"}, 3),
+    "multistep 3, data": (ss.samplers.dpm_solver, {"order": 3, "form": "data"}, 3),
     "multistep 5": (ss.samplers.dpm_solver, {"order": 5, "form": "data"}, 5),
     "unipc 1": (ss.samplers.unipc, {"order": 1}, 2),
     "unipc 2": (ss.samplers.unipc, {"order": 2}, 3),
@@ -64,7 +64,7 @@ def test_published_third_order_has_second():
     error = errors("VE", ss.samplers.dpm_solver, {"order": 3, "coefficients": "published"})
     assert 1.8 <= slope(error) <= 2.4, error
     exact = errors("VE", ss.samplers.dpm_solver, {"order": 3})
-    assert exact[-1] < 0.1 * error[-1]
+    assert exact[-1] < 0.2 * error[-1]
 
 
 @pytest.mark.parametrize("rate", [1.0, -1.0, 2.0])
