@@ -116,7 +116,7 @@ def test_foreign_weights_are_refused(small):
         (
             changed(state_dict, **{name: np.ones((3, 3, 16, 16))}),
             r"1 of another shape: .* \(3, 3, 16, 16\) instead of \(16, 16, 3, 3\)\n.*transposed",
-        ),  # fmt: skip
+        ),
         ({"model": {}, "ema": {}, "optimizer": {}, "step": 3}, r'whole checkpoint; give its \["model"\]'),
         ({"layers.0.weight": np.ones(3)}, "checkpoint of another code base"),
         ({}, "none at all"),
