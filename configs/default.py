@@ -6,41 +6,25 @@ the original's configs; those that the original sets but never reads are not her
 
 from ml_collections import ConfigDict
 
+from score_sde.interop import defaults
+
 # Data, and the training and evaluation that go with its size.
 
 
 def cifar10() -> ConfigDict:
     """32 x 32, 128 images a step."""
-    config = _base()
-    config.data.dataset = "CIFAR10"
-    return config
+    return _completed(defaults.cifar10())
 
 
 def celeba() -> ConfigDict:
     """64 x 64, otherwise as CIFAR-10."""
-    config = _base()
-    config.data.dataset = "CELEBA"
-    config.data.image_size = 64
-    config.model.sigma_max = 90.0
-    config.sampling.snr = 0.17
-    config.eval.begin_ckpt = 1
-    return config
+    return _completed(defaults.celeba())
 
 
 def large(dataset: str) -> ConfigDict:
     """256 x 256: LSUN, FFHQ, CelebA-HQ."""
-    config = _base()
+    config = _completed(defaults.lsun())
     config.data.dataset = dataset
-    config.data.image_size = 256
-    config.model.num_scales = 2000
-    config.model.sigma_max = 378.0
-    config.model.dropout = 0.0
-    config.sampling.snr = 0.075
-    config.training.batch_size = 64
-    config.training.n_iters = 2400001
-    config.training.snapshot_freq_for_preemption = 5000
-    config.eval.begin_ckpt, config.eval.end_ckpt = 50, 96
-    config.eval.batch_size = 512
     return config
 
 
@@ -174,74 +158,10 @@ def deep(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def _base() -> ConfigDict:
-    config = ConfigDict()
-    config.seed = 42
-    config.data = ConfigDict(
-        {
-            "image_size": 32,
-            "num_channels": 3,
-            "random_flip": True,
-            "uniform_dequantization": False,
-        }
-    )
-    config.model = ConfigDict(
-        {
-            "sigma_min": 0.01,
-            "sigma_max": 50.0,
-            "beta_min": 0.1,
-            "beta_max": 20.0,
-            "num_scales": 1000,
-            "dropout": 0.1,
-        }
-    )
-    config.training = ConfigDict(
-        {
-            "batch_size": 128,
-            "n_iters": 1300001,
-            "continuous": True,
-            "likelihood_weighting": False,
-            "log_freq": 50,
-            "eval_freq": 100,
-            "snapshot_freq": 50000,
-            "snapshot_freq_for_preemption": 10000,
-            "snapshot_sampling": True,
-        }
-    )
-    config.optim = ConfigDict(
-        {
-            "optimizer": "Adam",
-            "lr": 2e-4,
-            "beta1": 0.9,
-            "eps": 1e-8,
-            "weight_decay": 0.0,
-            "warmup": 5000,
-            "grad_clip": 1.0,
-        }
-    )
-    config.sampling = ConfigDict(
-        {
-            "method": "pc",
-            "n_steps_each": 1,
-            "snr": 0.16,
-            "noise_removal": True,
-            "probability_flow": False,
-            "scheme": "published",
-            "norms": "batch",
-        }
-    )
-    config.eval = ConfigDict(
-        {
-            "begin_ckpt": 9,
-            "end_ckpt": 26,
-            "batch_size": 1024,
-            "enable_sampling": False,
-            "num_samples": 50000,
-            "enable_loss": True,
-            "enable_bpd": False,
-            "bpd_dataset": "test",
-        }
-    )
+def _completed(config: ConfigDict) -> ConfigDict:
+    """The original's defaults, with what every config of the paper adds, and what its code had hard-wired."""
+    del config.model.embedding_type  # NCSN++ alone reads it
+    config.sampling.update(method="pc", scheme="published", norms="batch")
     return config
 
 
