@@ -1,6 +1,8 @@
 """The configs of the paper: their networks have the published sizes, their fields the original's values."""
 
+import functools
 import importlib
+import json
 from pathlib import Path
 
 import jax
@@ -51,6 +53,19 @@ def get_config(name: str) -> ConfigDict:
     return importlib.import_module(f"configs.{name}").get_config()
 
 
+def network_fields(config: ConfigDict) -> str:
+    """What a network depends on, as text: many configs share it and differ in their process or data alone."""
+    model = {name: value for name, value in config.model.items() if name not in ("ema_rate", "beta_min", "beta_max")}
+    data = {name: config.data[name] for name in ("image_size", "num_channels", "centered")}
+    return json.dumps({"model": model, "data": data})
+
+
+@functools.cache
+def abstract_network(fields: str) -> nnx.Module:
+    """The network of these fields, without numbers."""
+    return nnx.eval_shape(lambda: build_network(ConfigDict(json.loads(fields)), nnx.Rngs(0)))
+
+
 def size(network, kind) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(network, kind)))
 
@@ -65,7 +80,7 @@ def test_every_config_is_in_the_table():
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameter_counts(name):
     config = get_config(name)
-    network = nnx.eval_shape(lambda: build_network(config, nnx.Rngs(0)))
+    network = abstract_network(network_fields(config))
     assert (size(network, nnx.Param), size(network, Frozen)) == PARAMETERS[name]
     model = build_model(config, network)
     assert model.predicts == ("noise" if config.training.continuous and config.training.sde != "vesde" else "score")
