@@ -31,7 +31,7 @@ def seconds(function, *arguments) -> float:
 
 
 def network_overhead(steps: int, rounds: int) -> None:
-    """Runs and forward passes take turns, so that a machine that others use slows both; the medians are compared."""
+    """Runs and as many forward passes take turns, so that a machine that others use slows both."""
     from flax import nnx
 
     network = ss.networks.NCSNpp(32, scale_by_sigma=True, data_in_unit_range=True, rngs=nnx.Rngs(0))
@@ -45,15 +45,14 @@ def network_overhead(steps: int, rounds: int) -> None:
         return ss.samplers.ddim(model, key, 8, (32, 32, 3), steps=steps, final="none").x
 
     compile_forward, compile_run = seconds(forward, model, x, 0.5), seconds(sample)
-    passes, runs = [], []
+    blocks, runs = [], []
     for _ in range(rounds):
-        passes += [seconds(forward, model, x, 0.5) for _ in range(steps // 2)]
-        runs.append(seconds(sample) / steps)
-        passes += [seconds(forward, model, x, 0.5) for _ in range(steps - steps // 2)]
-    one, step = statistics.median(passes), statistics.median(runs)
+        blocks.append(sum(seconds(forward, model, x, 0.5) for _ in range(steps)))
+        runs.append(seconds(sample))
+    ratios = np.divide(runs, blocks)
     print(f"NCSN++ with {parameters / 1e6:.1f} M parameters, batch 8, {jax.devices()[0].device_kind}")
-    print(f"  forward pass {one:.3f} s (quartiles {np.percentile(passes, [25, 75]).round(3)}), DDIM step {step:.3f} s")
-    print(f"  ratio {step / one:.3f}; best of each {min(runs) / min(passes):.3f}")
+    print(f"  {steps} forward passes {np.round(blocks, 1)} s, a {steps}-step DDIM run {np.round(runs, 1)} s, in turn")
+    print(f"  ratio: median {statistics.median(ratios):.3f}, all {np.round(ratios, 3)}")
     print(f"  first call: forward {compile_forward:.0f} s, {steps}-step run {compile_run:.0f} s")
 
 
