@@ -25,7 +25,7 @@ def run_config_file(path: str | Path) -> ConfigDict:
     module = _run(path)
     if "get_config" not in module:
         raise ValueError(f"{path} defines no get_config(); a config file of score_sde does")
-    config = module["get_config"]()
+    config = _failing_by_name(path, module["get_config"])
     if not isinstance(config, ConfigDict):
         raise ValueError(f"get_config() of {path} returned a {type(config).__name__}, not an ml_collections.ConfigDict")
     return config
@@ -38,13 +38,18 @@ def _run(path: Path) -> dict[str, Any]:
         "__file__": str(path),
         "__builtins__": {**vars(builtins), "__import__": _importer(path)},
     }
+    _failing_by_name(path, lambda: exec(compile(path.read_text(), str(path), "exec"), names))
+    return names
+
+
+def _failing_by_name(path: Path, function: Callable[[], Any]) -> Any:
+    """What the function returns; whatever goes wrong in it is said to have gone wrong in this file."""
     try:
-        exec(compile(path.read_text(), str(path), "exec"), names)
+        return function()
     except ValueError:
         raise
     except Exception as error:
         raise ValueError(f"the config file {path} failed: {type(error).__name__}: {error}") from error
-    return names
 
 
 def _importer(path: Path) -> Callable:

@@ -25,10 +25,11 @@ def test_translated_originals_are_our_own_configs(name, tmp_path):
     """Field by field, for every row of the facts table; with neither torch nor their configs/ on the machine."""
     file = tmp_path / "their_config.py"
     file.write_text(ROWS[name].text())
+    read_config = ss.interop.read_config  # the room itself is imported when it is first asked for
     before = dict(sys.modules), list(sys.path)
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
-        translated = ss.interop.read_config(file)
+        translated = read_config(file)
     assert (dict(sys.modules), list(sys.path)) == before
     ours = importlib.import_module(f"configs.{name.replace('/', '.')}").get_config()
     assert comparable(translated) == comparable(ours)
@@ -90,7 +91,7 @@ def test_other_ways_to_import(tmp_path):
     [
         ("config.modle = ml_collections.ConfigDict()", ["config.modle", "did you mean config.model?"]),
         ("del config.model.nf", ["config.model.nf is missing"]),
-        ("config.model = 3", ["config.model = 3", "section"]),
+        ("config.model = 3", ["c.py failed", "model"]),
         ("import not_a_package", ["not_a_package"]),
         ("raise KeyError('x')", ["KeyError"]),
         ("from configs.my_defaults import nothing", ["configs.my_defaults", "default_celeba_configs"]),
@@ -99,10 +100,10 @@ def test_other_ways_to_import(tmp_path):
 def test_bad_configs_are_named(tmp_path, change, words):
     file = tmp_path / "c.py"
     file.write_text(ROWS["vp/ddpm/cifar10"].text().replace("  return config", f"  {change}\n  return config"))
-    with pytest.raises((ValueError, ImportError, KeyError)) as error:
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the words are what is compared
         ss.interop.read_config(file)
     for word in words:
-        assert word in str(error.value) or word in type(error.value).__name__
+        assert word in str(error.value)
 
 
 def test_misspelt_fields_are_said_with_the_nearest_name(tmp_path):
