@@ -1,6 +1,8 @@
 """Score-based generative modelling through stochastic differential equations, in JAX."""
 
-from score_sde import analytic, prediction, samplers
+import importlib
+
+from score_sde import analytic, data, losses, networks, prediction, samplers
 from score_sde.denoiser import Denoiser, FunctionDenoiser, NetworkDenoiser
 from score_sde.sde import EDM, SDE, VE, VP, Cosine, FlowMatching, SubVP
 
@@ -16,6 +18,20 @@ __all__ = [
     "NetworkDenoiser",
     "SubVP",
     "analytic",
+    "data",
+    "interop",
+    "load",
+    "losses",
+    "networks",
     "prediction",
     "samplers",
 ]
+
+
+def __getattr__(name: str):
+    """Rooms that bring more than jax, flax and diffrax come in when they are first used."""
+    if name == "interop":
+        return importlib.import_module("score_sde.interop")
+    if name == "load":
+        return importlib.import_module("score_sde.run").load
+    raise AttributeError(f"module 'score_sde' has no attribute {name!r}")

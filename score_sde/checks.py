@@ -4,7 +4,7 @@ A value can be looked at only where it is concrete: inside ``jax.jit`` the range
 checked, its shape is.
 """
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,10 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-Sample: TypeAlias = Float[Array | np.ndarray, "batch *shape"]
+if TYPE_CHECKING:
+    Sample: TypeAlias = Array
+else:  # NumPy arrays are welcome as arguments; to a type checker a union would also be what comes back
+    Sample = Float[Array | np.ndarray, "batch *shape"]
 Times: TypeAlias = Float[Array, "..."]  # () or (batch,)
 
 

@@ -63,6 +63,10 @@ class Denoiser:
         """∇ log p_t(x) = −ε̂/σ."""
         return -self.noise(x, t, condition) / per_sample(self.sde.sigma(t), x)
 
+    def noise_on_chain(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
+        """ε̂ where x lies on the SDE's discrete chain, whose σ_k differs a little from σ(t): −σ_k score."""
+        return -self.score(x, t, condition) * per_sample(self.sde.discrete_sigma(t), x)
+
     def velocity(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
         """dx/dt = α' x̂ + σ' ε̂."""
         x0, noise = self.predict(x, t, condition)
@@ -114,6 +118,10 @@ class _PredictingDenoiser(Denoiser):
     def noise(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
         direct = self.predicts == "noise"
         return self._checked_output(x, t, condition) if direct else super().noise(x, t, condition)
+
+    def noise_on_chain(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
+        direct = self.predicts == "noise"
+        return self._checked_output(x, t, condition) if direct else super().noise_on_chain(x, t, condition)
 
     def score(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
         direct = self.predicts == "score"

@@ -130,6 +130,12 @@ class GaussianDenoiser(Denoiser):
         x0 = self.gaussian.mean + self.gaussian.apply(lambda c: a * c / (a**2 * c + s**2), deviation)
         return x0, self.gaussian.apply(lambda c: s / (a**2 * c + s**2), deviation)
 
+    def score(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
+        """−V⁻¹ d: with no σ to divide by, it holds at t = 0 as well (where C has full rank)."""
+        alpha, sigma = marginal(self.sde, x, t)
+        a, s = alpha[:, None], sigma[:, None]
+        return -self.gaussian.apply(lambda c: 1 / (a**2 * c + s**2), x - per_sample(alpha, x) * self.gaussian.mean)
+
     def posterior(
         self, x: Sample, t: ArrayLike, condition: Condition = None
     ) -> tuple[Sample, Callable[[Sample], Sample]]:

@@ -104,16 +104,25 @@ class MixtureDenoiser(Denoiser):
     mixture: GaussianMixture
 
     def predict(self, x: Sample, t: ArrayLike, condition: Condition = None) -> tuple[Sample, Sample]:
-        r, mean, noise, _ = self._by_component(x, t, condition)
-        return jnp.einsum("bk,bk...->b...", r, mean), jnp.einsum("bk,bk...->b...", r, noise)
+        r, deviation, variance, alpha, sigma = self._by_component(x, t, condition)
+        mean = self._means(deviation, variance, alpha)
+        weight = r * sigma[:, None] / variance
+        return jnp.einsum("bk,bk...->b...", r, mean), jnp.einsum("bk,bk...->b...", weight, deviation)
+
+    def score(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
+        """−Σ_k r_k (x − α m_k)/V_k: with no σ to divide by, it holds at t = 0 as well."""
+        r, deviation, variance, _, _ = self._by_component(x, t, condition)
+        return -jnp.einsum("bk,bk...->b...", r / variance, deviation)
 
     def posterior(
         self, x: Sample, t: ArrayLike, condition: Condition = None
     ) -> tuple[Sample, Callable[[Sample], Sample]]:
         """x̂ and v -> Cov[x_0 | x_t] v = Σ_k r_k [τ_k v + (μ_k − x̂)((μ_k − x̂)·v)] with τ_k = s_k² σ²/V_k."""
-        r, mean, _, tau = self._by_component(x, t, condition)
+        r, deviation, variance, alpha, sigma = self._by_component(x, t, condition)
+        mean = self._means(deviation, variance, alpha)
         x0 = jnp.einsum("bk,bk...->b...", r, mean)
         spread = mean - x0[:, None]
+        tau = self.mixture.stds**2 * sigma[:, None] ** 2 / variance
 
         def covariance(v: Sample) -> Sample:
             along = jnp.sum(spread * v[:, None], axis=tuple(range(2, spread.ndim)))
@@ -121,17 +130,14 @@ class MixtureDenoiser(Denoiser):
 
         return x0, covariance
 
+    def _means(self, deviation: Array, variance: Array, alpha: Array) -> Array:
+        """μ_k of every sample and component."""
+        gain = alpha[:, None] * self.mixture.stds**2 / variance
+        return self.mixture.means + gain.reshape(gain.shape + (1,) * (deviation.ndim - 2)) * deviation
+
     def _by_component(self, x: Sample, t: ArrayLike, condition: Condition):
-        """r_k, μ_k, E[ε | x_t, k] and τ_k of every sample and component."""
+        """r_k, x − α m_k and V_k of every sample and component, and α and σ."""
         check_shape(x, self.mixture.means.shape[1:], "mixture")
         alpha, sigma = marginal(self.sde, x, t)
         log_joint, deviation, variance = self.mixture._components(x, alpha, sigma, condition)
-        r = jax.nn.softmax(log_joint, axis=1)
-        s2 = self.mixture.stds**2
-
-        def scaled(a: Array) -> Array:
-            return a.reshape(a.shape + (1,) * (x.ndim - 1)) * deviation
-
-        mean = self.mixture.means + scaled(alpha[:, None] * s2 / variance)
-        noise = scaled(sigma[:, None] / variance)
-        return r, mean, noise, s2 * sigma[:, None] ** 2 / variance
+        return jax.nn.softmax(log_joint, axis=1), deviation, variance, alpha, sigma

@@ -58,6 +58,13 @@ def test_score_is_the_gradient_in_float32(truth, sde):
     np.testing.assert_allclose(truth.denoiser(sde).score(x, t), gradient, atol=1e-5 * float(jnp.abs(gradient).max()))
 
 
+def test_score_of_the_data_themselves(truth64):
+    """At t = 0 of VP, where σ = 0."""
+    x = truth64.sample(jax.random.key(0), 5)
+    gradient = jax.grad(lambda x: truth64.log_prob(x).sum())(x)
+    np.testing.assert_allclose(truth64.denoiser(ss.VP()).score(x, 0.0), gradient, rtol=1e-8)
+
+
 def test_posterior_mean_obeys_tweedie(truth64, sde):
     """x̂ = (x + σ² ∇ log p_t(x))/α."""
     truth = truth64

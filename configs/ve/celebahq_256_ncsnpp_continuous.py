@@ -1,0 +1,9 @@
+"""NCSN++ on CelebA-HQ 256 x 256, VE SDE."""
+
+from configs.default import large, ncsnpp_256, ve
+
+
+def get_config():
+    config = ve(ncsnpp_256(large("CelebAHQ")))
+    config.model.sigma_max = 348.0
+    return config

@@ -1,0 +1,9 @@
+"""NCSN++ on LSUN churches 256 x 256, VE SDE."""
+
+from configs.default import lsun, ncsnpp_256, ve
+
+
+def get_config():
+    config = ve(ncsnpp_256(lsun("church_outdoor")))
+    config.model.sigma_max = 380.0
+    return config

@@ -1,0 +1,117 @@
+"""Look at a source, or prepare one of TensorFlow Datasets.
+
+python -m score_sde.data show digits --split=test --out=digits.png
+python -m score_sde.data show photos.zip --set crop=square --set size=64
+python -m score_sde.data prepare cifar10 --data_dir=DIR
+"""
+
+import argparse
+import ast
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from score_sde.data.source import Source
+from score_sde.data.sources import SOURCES, open_source
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        "python -m score_sde.data", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+
+    showing = commands.add_parser("show", help="print what a source holds and draw a contact sheet")
+    showing.add_argument("source", help=f"{', '.join(SOURCES)}, 'package.module:function', or a file or folder")
+    showing.add_argument("--split", default="train")
+    showing.add_argument("--out", type=Path, default=Path("contact_sheet.png"))
+    showing.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the source")
+    showing.set_defaults(run=show)
+
+    preparing = commands.add_parser("prepare", help="fetch and convert a set of TensorFlow Datasets (needs TensorFlow)")
+    preparing.add_argument("dataset", help="cifar10, svhn, celeba, ..., or any TFDS name such as lsun/church_outdoor")
+    preparing.add_argument("--data_dir", help="where it shall lie; TFDS's own folder unless given")
+    preparing.add_argument("--manual_dir", help="where files lie that TFDS cannot fetch, CelebA-HQ's for example")
+    preparing.set_defaults(run=prepare)
+
+    options = vars(parser.parse_args(arguments))
+    try:
+        options.pop("run")(**options)
+    except (ValueError, TypeError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+def show(source: str, split: str, out: Path, set: Sequence[str]) -> None:
+    """Print size, shape, range, levels and labels; write the contact sheet."""
+    from score_sde.data.contact_sheet import contact_sheet
+
+    opened = open_any(source, split, dict(parse_option(option) for option in set))
+    for line in describe(opened, split):
+        print(line)
+    contact_sheet(opened, out)
+    print(f"written   {out}")
+
+
+def open_any(source: str, split: str, options: dict[str, Any]) -> Source:
+    """A source by name or import path, or the file or folder at a path."""
+    path = Path(source)
+    if source not in SOURCES and path.exists():
+        return open_source("arrays" if path.suffix in (".npy", ".npz") else "images", split, path=path, **options)
+    return open_source(source, split, **options)
+
+
+def parse_option(option: str) -> tuple[str, Any]:
+    """``"size=64"`` as ("size", 64); what is no Python value is a string."""
+    name, equals, value = option.partition("=")
+    if not equals:
+        raise ValueError(f"--set {option}; it must be OPTION=VALUE, such as --set size=64")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def describe(source: Source, split: str, at_most: int = 10_000) -> list[str]:
+    """What a source holds; range and labels of at most so many examples."""
+    few = source.take(np.arange(min(len(source), at_most)))
+    looked_at = "" if len(source) <= at_most else f" (of the first {at_most:,})"
+    data = few["data"]
+    levels = "continuous" if source.levels is None else f"{source.levels} levels"
+    lines = [
+        f"source    {source.name}, split {split!r}",
+        f"examples  {len(source):,}",
+        f"shape     {' x '.join(map(str, source.shape))}, {data.dtype}, {levels}",
+        f"range     {data.min():.5g} to {data.max():.5g}{looked_at}",
+    ]
+    if source.num_classes is None:
+        return [*lines, "labels    none"]
+    counts = np.bincount(few["label"], minlength=source.num_classes)
+    listed = ", ".join(f"{k}: {count:,}" for k, count in enumerate(counts[:20])) + (", ..." if len(counts) > 20 else "")
+    return [*lines, f"labels    {source.num_classes} classes{looked_at}: {listed}"]
+
+
+def prepare(dataset: str, data_dir: str | None, manual_dir: str | None) -> None:
+    """Have TFDS fetch a set and write it as array_record files."""
+    from score_sde.data.sources.tfds import TFDS_NAMES, open_builder
+
+    dataset = TFDS_NAMES.get(dataset, dataset)
+    builder = open_builder(dataset, data_dir)
+    if importlib.util.find_spec("tensorflow") is None:
+        raise ValueError(
+            f"preparing {dataset} needs TensorFlow, reading it afterwards does not. Install it, here or in an "
+            "environment of its own, with: pip install 'score_sde[prepare]'"
+        )
+    import tensorflow_datasets
+
+    builder.download_and_prepare(download_config=tensorflow_datasets.download.DownloadConfig(manual_dir=manual_dir))
+    sizes = ", ".join(f"{name}: {split.num_examples:,}" for name, split in builder.info.splits.items())
+    print(f"{dataset} is ready in {builder.data_path} ({sizes})")
+
+
+if __name__ == "__main__":
+    main()

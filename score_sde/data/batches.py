@@ -1,0 +1,143 @@
+"""Batches as a sequence: ``batches[step]`` is a function of the seed and the step alone.
+
+Whatever process asks for a step, however often the run was killed, on one host or on many, it gets the same examples in
+the same order with the same flips. So there is no state but the step, and nothing to keep in a shuffle buffer.
+
+The examples form one endless row: position p is example ``order(seed, p // n)[p % n]`` of the n, and a batch is the
+next ``batch_size`` positions. Every epoch covers every example exactly once, also where a batch lies over two epochs.
+"""
+
+import dataclasses
+import sys
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int, UInt64
+
+from score_sde.checks import require
+from score_sde.data.source import Examples, stack
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Batches:
+    """Batches of a source, or of one host's share of them: host h has the h-th of ``hosts`` equal slices of a batch.
+
+    Each batch is a dictionary of arrays with the batch as first axis:
+
+    - ``data`` (batch, *shape) as the source has them, and ``label`` (batch,) if it has labels;
+    - ``index`` (batch,): which example of the source;
+    - ``position`` (batch,): which row of the global batch, so that ``fold_in(fold_in(key, step), position)`` gives an
+      example its own randomness wherever it is computed;
+    - ``valid`` (batch,) if ``pad``: False for rows that only fill up the last batch.
+
+    ``labels``: True if the experiment needs them, False to leave them out, None to take what there is.
+    ``epochs``: None for ever; else the last batch is shorter, or filled up with example 0 if ``pad``.
+    """
+
+    source: Any  # a score_sde.data.Source, or what behaves like one
+    batch_size: int  # of all hosts together
+    seed: int = 0
+    shuffle: bool = True
+    flip: bool = False
+    labels: bool | None = None
+    epochs: int | None = None
+    pad: bool = False
+    host: int = 0
+    hosts: int = 1
+
+    def __post_init__(self):
+        name, n, size = self.source.name, len(self.source), self.batch_size
+        require(n > 0, f"{name} has no examples")
+        require(
+            size > 0 and size % self.hosts == 0, f"batch_size = {size}; it must be a multiple of {self.hosts} hosts"
+        )
+        require(0 <= self.host < self.hosts, f"host = {self.host}; there are {self.hosts}, counted from 0")
+        require(0 <= self.seed < 2**64, f"seed = {self.seed}; allowed: 0 to 2**64 - 1")
+        require(self.epochs is None or self.epochs > 0, f"epochs = {self.epochs}; allowed: 1 or more, None for ever")
+        if self.epochs is None:
+            require(size <= n, f"batch_size = {size}, but {name} has only {n} examples; allowed: up to {n}")
+        require(
+            self.epochs is None or self.pad or self.hosts == 1,
+            f"epochs = {self.epochs} on {self.hosts} hosts needs pad = True: their last batches would differ",
+        )
+        require(
+            not self.labels or self.source.num_classes is not None,
+            f"labels are needed, but {name} has none: choose another source, give it labels, or train unconditionally",
+        )
+        require(
+            not self.flip or len(self.source.shape) == 3,
+            f"flip = True needs images (H, W, C), but {name} has shape {self.source.shape}; set flip = False",
+        )
+
+    def __len__(self) -> int:
+        if self.epochs is None:
+            return sys.maxsize // self.batch_size
+        return -(-self.epochs * len(self.source) // self.batch_size)
+
+    def __getitem__(self, step: int) -> Examples:
+        if not 0 <= step < len(self):
+            raise IndexError(f"batch {step} does not exist; there are {len(self)}")
+        share = self.batch_size // self.hosts
+        position = np.arange(self.host * share, (self.host + 1) * share)
+        place = step * self.batch_size + position
+        valid = place < (self.epochs or sys.maxsize) * len(self.source)
+        if not self.pad:
+            position, place, valid = position[valid], place[valid], valid[valid]
+        epoch, place = np.divmod(place, len(self.source))
+        index = np.where(valid, self._index(epoch, place), 0)
+
+        batch = dict(take(self.source, index))
+        if self.labels is False:
+            batch.pop("label", None)
+        if self.flip:
+            mirror = random_bits(self.seed, FLIP, epoch, index) % 2 == 1
+            batch["data"] = flipped(batch["data"], mirror)
+        batch["index"], batch["position"] = index.astype(np.int32), position.astype(np.int32)
+        if self.pad:
+            batch["valid"] = valid
+        return batch
+
+    def _index(self, epoch: Int[np.ndarray, "n"], place: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
+        """Which example is at this place of this epoch."""
+        if not self.shuffle:
+            return place
+        index = np.empty_like(place)
+        for e in np.unique(epoch):
+            index[epoch == e] = order(self.seed, int(e), len(self.source))[place[epoch == e]]
+        return index
+
+
+def take(source: Any, index: Int[np.ndarray, "n"]) -> Examples:
+    """Several examples, stacked, also from a source that gives only one at a time."""
+    return source.take(index) if hasattr(source, "take") else stack([source[int(i)] for i in index])
+
+
+def flipped(data: np.ndarray, mirror: Bool[np.ndarray, "n"]) -> np.ndarray:
+    """Images (n, H, W, C), those that are to be mirrored from left to right."""
+    data = data.copy()
+    data[mirror] = data[mirror, :, ::-1]
+    return data
+
+
+# Randomness by hashing, not by a generator: a value for (seed, purpose, epoch, index) that needs no other value before
+# it, and that no new version of a library will change under a run that is half done.
+
+ORDER, FLIP = 0, 1
+
+
+@lru_cache(maxsize=4)
+def order(seed: int, epoch: int, n: int) -> Int[np.ndarray, "{n}"]:
+    """The order of n examples in this epoch: they are sorted by 64 random bits each."""
+    return np.argsort(random_bits(seed, ORDER, np.uint64(epoch), np.arange(n)), kind="stable")
+
+
+def random_bits(seed: int, purpose: int, epoch: Any, index: Int[np.ndarray, "n"]) -> UInt64[np.ndarray, "n"]:
+    """64 bits for each example, each word mixed in by the finaliser of SplitMix64 (Steele et al. 2014)."""
+    bits = np.zeros(len(index), np.uint64)
+    for word in (seed, purpose, epoch, index):
+        bits = bits + np.asarray(word).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        bits = bits ^ (bits >> np.uint64(31))
+    return bits

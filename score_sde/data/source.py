@@ -1,0 +1,157 @@
+"""A source: random access to examples, and what the rest must know about them.
+
+An example is a dictionary: ``"data"``, an array of the source's ``shape`` (uint8 levels, or float32 if continuous), and
+``"label"``, an integer from 0 to ``num_classes`` − 1, if the source has labels. Whatever has these attributes and
+``__len__`` and ``__getitem__`` is a source; inheriting from ``Source`` adds ``take``, which a source may override to
+read many examples faster than one by one.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int, Integer, Num
+
+from score_sde.checks import require
+
+Example = dict[str, Any]  # "data": an array of the source's shape, "label": an integer, if there are labels
+Examples = dict[str, np.ndarray]  # the same, stacked
+
+
+class Source:
+    """Random access to examples; subclasses define ``__len__`` and one of ``__getitem__`` and ``take``."""
+
+    name: str
+    shape: tuple[int, ...]  # (H, W, C) of images, (D,) of points
+    levels: int | None  # 256 for bytes; None: continuous
+    num_classes: int | None = None  # None: no labels
+    flippable: bool = False  # whether a mirrored example is as good an example
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitem__(self, index: int) -> Example:
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self.name}: example {index} does not exist; there are {len(self)}")
+        return {key: value[0] for key, value in self.take(np.array([index])).items()}
+
+    def take(self, indices: Int[np.ndarray, "n"]) -> Examples:
+        """Several examples, stacked."""
+        return stack([self[int(index)] for index in indices])
+
+
+def stack(examples: list[Example]) -> Examples:
+    """Examples along a new first axis; labels become int32."""
+    columns = {key: np.stack([example[key] for example in examples]) for key in examples[0]}
+    return {key: column.astype(np.int32) if key == "label" else column for key, column in columns.items()}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ArraySource(Source):
+    """Examples that lie in an array, in memory or mapped from a file: data (n, *shape), labels (n,) or None.
+
+    uint8 data are levels, 256 of them unless told; grey images (n, H, W) get their channel. Floats are continuous.
+    """
+
+    name: str
+    data: Num[np.ndarray, "n *shape"]
+    labels: Integer[np.ndarray, "labels"] | None = None
+    levels: int | None = None
+    num_classes: int | None = None
+    flippable: bool = False
+
+    def __post_init__(self):
+        data, labels, classes = self.data, self.labels, self.num_classes
+        require(len(data) > 0, f"{self.name} is empty: its array has shape {data.shape}")
+        if data.dtype == np.uint8:
+            levels = self.levels or 256
+            in_memory = not isinstance(data, np.memmap)
+            highest = int(data.max()) if levels < 256 and in_memory else 0
+            require(
+                highest < levels, f"{self.name} holds the level {highest}; levels = {levels} allow 0 to {levels - 1}"
+            )
+            if data.ndim == 3:
+                data = data[..., None]
+        else:
+            require(
+                np.issubdtype(data.dtype, np.floating),
+                f"{self.name} holds {data.dtype}; allowed: uint8 for images, floats for continuous data",
+            )
+            require(self.levels is None, f"{self.name}: levels = {self.levels}, but {data.dtype} data are continuous")
+            levels = None
+            if not isinstance(data, np.memmap):  # a mapped file may be too large to read through
+                data = data.astype(np.float32, copy=False)
+                bad = int((~np.isfinite(data)).sum())
+                require(bad == 0, f"{self.name} holds {bad} numbers that are NaN or infinite; remove their examples")
+        if labels is not None:
+            labels = labels.astype(np.int32)
+            require(len(labels) == len(data), f"{self.name} has {len(data)} examples, but {len(labels)} labels")
+            lowest, highest = int(labels.min()), int(labels.max())
+            classes = highest + 1 if classes is None else classes
+            require(
+                lowest >= 0 and highest < classes,
+                f"{self.name} has labels from {lowest} to {highest}; {classes} classes allow 0 to {classes - 1}",
+            )
+        for field, value in (("data", data), ("labels", labels), ("levels", levels), ("num_classes", classes)):
+            object.__setattr__(self, field, value)
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """Of one example."""
+        return self.data.shape[1:]
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def take(self, indices: Int[np.ndarray, "n"]) -> Examples:
+        """Several examples in one gather."""
+        data = np.asarray(self.data[indices])
+        examples = {"data": data if self.levels is not None else data.astype(np.float32, copy=False)}
+        return examples if self.labels is None else {**examples, "label": self.labels[indices]}
+
+
+class Subset(Source):
+    """Some examples of a source, in a given order."""
+
+    def __init__(self, source: Source, indices: Int[np.ndarray, "n"]):
+        require(len(indices) > 0, f"{source.name}: no example is left of {len(source)}")
+        self.source, self.indices = source, indices
+        self.name, self.shape, self.levels = source.name, source.shape, source.levels
+        self.num_classes, self.flippable = source.num_classes, source.flippable
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def take(self, indices: Int[np.ndarray, "n"]) -> Examples:
+        """Several examples."""
+        return self.source.take(self.indices[indices])
+
+
+def in_memory(source: Source) -> ArraySource:
+    """Every example read and decoded once, and kept: for sets of small images that are slow to decode."""
+    all_of_it = source.take(np.arange(len(source)))
+    return ArraySource(
+        source.name, all_of_it["data"], all_of_it.get("label"), source.levels, source.num_classes, source.flippable
+    )
+
+
+def check_split(name: str, split: str, allowed: tuple[str, ...], hint: str = "") -> None:
+    """Raise unless the split is one of those that exist."""
+    names = ", ".join(repr(known) for known in allowed)
+    require(split in allowed, f"{name} has no split {split!r}; allowed: {names}" + (f". {hint}" if hint else ""))
+
+
+def hold_out(source: Source, split: str, test_fraction: float) -> Source:
+    """The ``split`` of a source that has none of its own: the last of every 1/``test_fraction`` examples is for tests.
+
+    With ``test_fraction = 0`` all is "train".
+    """
+    require(0 <= test_fraction <= 0.5, f"test_fraction = {test_fraction}; allowed: 0 (no test split) to 0.5")
+    if test_fraction == 0:
+        hint = "Set test_fraction = 0.1, for example, to hold every tenth example out as 'test'"
+        check_split(source.name, split, ("train",), hint)
+        return source
+    check_split(source.name, split, ("train", "test"))
+    index = np.arange(len(source))
+    test = np.floor((index + 1) * test_fraction) > np.floor(index * test_fraction)
+    return Subset(source, index[test if split == "test" else ~test])

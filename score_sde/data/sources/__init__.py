@@ -1,0 +1,60 @@
+"""Where examples come from: one file a kind, and the short names by which a config calls them.
+
+A source in a config is one of these names, or an import path ``"package.module:thing"`` of a function that takes
+``split`` and options and returns a source.
+"""
+
+import difflib
+import importlib
+from typing import Any
+
+from score_sde.data.source import Source
+
+SOURCES = {
+    "digits": "score_sde.data.sources.digits:digits",
+    "moons": "score_sde.data.sources.toys:moons",
+    "checkerboard": "score_sde.data.sources.toys:checkerboard",
+    "swiss_roll": "score_sde.data.sources.toys:swiss_roll",
+    "mixture": "score_sde.data.sources.toys:mixture",
+    "samples": "score_sde.data.sources.toys:samples",
+    "arrays": "score_sde.data.sources.arrays:arrays",
+    "images": "score_sde.data.sources.images:images",
+    "fashion_mnist": "score_sde.data.sources.idx:fashion_mnist",
+    "idx": "score_sde.data.sources.idx:idx",
+    "tfds": "score_sde.data.sources.tfds:tfds",
+    "cifar10": "score_sde.data.sources.tfds:cifar10",
+    "svhn": "score_sde.data.sources.tfds:svhn",
+    "celeba": "score_sde.data.sources.tfds:celeba",
+    "celebahq": "score_sde.data.sources.tfds:celebahq",
+    "lsun": "score_sde.data.sources.tfds:lsun",
+    "imagenet32": "score_sde.data.sources.tfds:imagenet32",
+    "imagenet64": "score_sde.data.sources.tfds:imagenet64",
+}
+
+
+def open_source(name: str, split: str = "train", **options: Any) -> Source:
+    """The source of this name or import path: ``open_source("digits", "test")``."""
+    source = load_object(SOURCES.get(name, name))(split=split, **options)
+    missing = [part for part in ("name", "shape", "levels", "num_classes", "flippable") if not hasattr(source, part)]
+    if missing or not hasattr(source, "__getitem__") or not hasattr(source, "__len__"):
+        raise TypeError(
+            f"{name} gave a {type(source).__name__}, which is no source: it lacks {', '.join(missing) or 'access'}; "
+            "inherit from score_sde.data.Source"
+        )
+    return source
+
+
+def load_object(path: str) -> Any:
+    """The object at ``"package.module:thing"``."""
+    module, _, thing = path.partition(":")
+    if not thing:
+        close = difflib.get_close_matches(path, SOURCES, n=1)
+        raise ValueError(
+            f"there is no source, file or folder {path!r}"
+            + (f"; did you mean {close[0]!r}?" if close else ";")
+            + f" allowed: {', '.join(SOURCES)}, or an import path 'package.module:function'"
+        )
+    try:
+        return getattr(importlib.import_module(module), thing)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise ValueError(f"source {path!r} cannot be imported: {error}") from error

@@ -1,0 +1,78 @@
+"""Models trained with score_sde_pytorch, from their checkpoints or from the arrays of their state dict."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from flax import nnx
+from ml_collections import ConfigDict
+
+from score_sde.config import build_model, build_network
+from score_sde.interop import pth
+from score_sde.interop.translate import read_config
+from score_sde.interop.weights import load
+from score_sde.run import Run
+
+Weights = Literal["ema", "raw"]
+_NEVER_AVERAGED = ("sigmas", "all_modules.0.W")  # a table, and frozen frequencies: not in the EMA's list
+
+
+def from_score_sde_pytorch(state_dict: Mapping[str, Any], config: ConfigDict | str | Path) -> Run:
+    """The model whose tensors these are, keyed as in the original's state dict, with or without "module.".
+
+    Every key and every shape is checked; a ValueError lists what is missing, left over or of another shape.
+    """
+    config = read_config(config)
+    network = nnx.eval_shape(lambda: build_network(config, nnx.Rngs(0)))
+    load(network, state_dict)  # type: ignore[arg-type]
+    return Run(build_model(config, network), config)
+
+
+def load_score_sde_pytorch(path: str | Path, config: ConfigDict | str | Path, weights: Weights = "ema") -> Run:
+    """The model in a ``checkpoint_K.pth`` as the original's trainer saved it. PyTorch is not needed.
+
+    ``config`` is the original's config file as it is, or its ConfigDict. "ema" are the averaged weights, which the
+    original samples with; "raw" those of the last step.
+    """
+    if weights not in ("ema", "raw"):
+        raise ValueError(f'weights = {weights!r}; allowed: "ema", "raw"')
+    checkpoint = read_checkpoint(path)
+    state_dict = checkpoint["model"] if weights == "raw" else averaged(checkpoint, path)
+    run = from_score_sde_pytorch(state_dict, config)
+    return Run(run.model, run.config, step=int(checkpoint["step"]), weights=weights)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The four parts that the original's trainer saves: optimizer, model, ema, step."""
+    checkpoint = pth.read(path)
+    parts = ("optimizer", "model", "ema", "step")
+    missing = [part for part in parts if not isinstance(checkpoint, dict) or part not in checkpoint]
+    if missing:
+        found = (
+            ", ".join(map(repr, list(checkpoint)[:6])) if isinstance(checkpoint, dict) else type(checkpoint).__name__
+        )
+        raise ValueError(
+            f"{path} is a PyTorch file but no checkpoint of score_sde_pytorch: {', '.join(missing)} missing (it holds "
+            f"{found}). If it is a bare state dict, give its arrays to from_score_sde_pytorch"
+        )
+    return checkpoint
+
+
+def averaged(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, np.ndarray]:
+    """The state dict with the parameters replaced by their moving averages, which the file lists without names."""
+    model, shadow = checkpoint["model"], checkpoint["ema"].get("shadow_params")
+    names = [name for name in model if name.removeprefix("module.") not in _NEVER_AVERAGED]
+    if shadow is None or len(shadow) != len(names):
+        count = "no list" if shadow is None else f"{len(shadow)} entries"
+        raise ValueError(
+            f'{path}: ema["shadow_params"] has {count} for {len(names)} trained tensors of the model; the file is not '
+            'whole. The last step\'s own weights can be read with weights="raw"'
+        )
+    for name, value in zip(names, shadow, strict=True):
+        if value.shape != model[name].shape:
+            raise ValueError(
+                f"{path}: the average of {name} has shape {value.shape}, the tensor {model[name].shape}; the list of "
+                'averages is not in the order of the model. weights="raw" reads the last step\'s own'
+            )
+    return {**model, **dict(zip(names, shadow, strict=True))}

@@ -1,0 +1,142 @@
+"""From the original's config schema to ours.
+
+Ours has the same names for what means the same. What the original never read, or what has no meaning here, is left
+out with a word about it; what its code had hard-wired is written down as a field.
+"""
+
+import difflib
+import warnings
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from score_sde.interop.config_files import run_config_file
+from score_sde.interop.defaults import cifar10
+
+_REQUIRED = object()
+
+
+def _common() -> dict[str, dict[str, Any]]:
+    """The fields of every model, with what the original's code or its defaults assume where a config does not say."""
+    fields = {name: dict(section) for name, section in cifar10().items() if name != "seed"}
+    fields["data"] |= {"image_size": _REQUIRED}
+    fields["model"] |= {"name": _REQUIRED, "nf": _REQUIRED, "scale_by_sigma": _REQUIRED, "ema_rate": 0.9999}
+    fields["model"] |= {"normalization": "GroupNorm", "nonlinearity": "swish"}
+    fields["training"] |= {"sde": _REQUIRED}
+    fields["sampling"] |= {"method": "pc", "predictor": "euler_maruyama", "corrector": "none"}
+    # Hard-wired in the original: N steps of length 1/N from even times, and Langevin's norms over the batch.
+    fields["sampling"] |= {"scheme": "published", "norms": "batch"}
+    del fields["model"]["embedding_type"]  # NCSN++ alone reads it
+    return fields
+
+
+_UNET: dict[str, Any] = {
+    "ch_mult": _REQUIRED,
+    "num_res_blocks": _REQUIRED,
+    "attn_resolutions": _REQUIRED,
+    "resamp_with_conv": True,
+    "conditional": True,
+}
+_OF_NETWORK: dict[str, dict[str, Any]] = {
+    "ddpm": _UNET,
+    "ncsnpp": _UNET
+    | {
+        "fir": _REQUIRED,
+        "fir_kernel": (1, 3, 3, 1),
+        "skip_rescale": True,
+        "resblock_type": "biggan",
+        "progressive": "none",
+        "progressive_input": "none",
+        "progressive_combine": "sum",
+        "embedding_type": "fourier",
+        "fourier_scale": 16.0,
+        "init_scale": 0.0,
+    },
+}
+_KEPT_IF_GIVEN = {"data.category"}
+_SECTIONS = ("data", "model", "training", "optim", "sampling", "eval")
+
+# What has no meaning here, and why.
+_LEFT_OUT = {
+    "device": "JAX finds its devices by itself",
+    "data.tfrecords_path": "data come from TFDS or from a folder of images; see config.data",
+    "training.n_jitted_steps": "say config.training.steps_per_call to make several steps in one call",
+    "model.attention_type": "the original never read it",
+    "model.conv_size": "the original never read it",
+    "model.sigma_begin": "the original never read it; the largest noise is config.model.sigma_max",
+    "sampling.projection_kernel": "the original never read it",
+    "optim.amsgrad": "the original never read it",
+}
+
+
+def read_config(path_or_config: str | Path | ConfigDict) -> ConfigDict:
+    """A config in our schema, from a config file of the original, or from what its get_config() returns."""
+    if isinstance(path_or_config, ConfigDict):
+        return translate(path_or_config)
+    return translate(run_config_file(path_or_config))
+
+
+def translate(original: ConfigDict) -> ConfigDict:
+    """A config in our schema. A config that is in it already comes back as it is, field by field."""
+    _check_sections(original)
+    name = str(original.get("model", {}).get("name", "")).lower()
+    known = {section: dict(fields) for section, fields in _common().items()}
+    known["model"] |= _OF_NETWORK.get(name, {})
+    config = ConfigDict({"seed": int(original.get("seed", 42))})
+    for section, fields in known.items():
+        given = original.get(section, {})
+        config[section] = ConfigDict({field: _value(given, section, field, fields[field]) for field in fields})
+    _note_the_rest(original, config, known, others_matter=name not in _OF_NETWORK)
+    return config
+
+
+def _value(given: Any, section: str, field: str, default: Any) -> Any:
+    """The field as given, in the type of our default."""
+    if field not in given:
+        if default is _REQUIRED:
+            raise ValueError(f"config.{section}.{field} is missing; the original has no default for it")
+        return default
+    value = given[field]
+    if isinstance(value, list | tuple):
+        return tuple(value)
+    number = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if isinstance(default, float) and number else value
+
+
+def _check_sections(original: ConfigDict) -> None:
+    unknown = [name for name in original if name not in {*_SECTIONS, "seed", "device"}]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], [*_SECTIONS, "seed"], n=1)
+        hint = f"; did you mean config.{near[0]}?" if near else ""
+        raise ValueError(
+            f"config.{unknown[0]} is no part of a score_sde config ({', '.join([*_SECTIONS, 'seed'])}){hint}"
+        )
+    for section in _SECTIONS:
+        if section in original and not isinstance(original[section], ConfigDict):
+            raise ValueError(
+                f"config.{section} = {original[section]!r}; it must be a section, an ml_collections.ConfigDict"
+            )
+
+
+def _note_the_rest(original: ConfigDict, config: ConfigDict, known: dict, others_matter: bool) -> None:
+    """Say which fields are not taken over. Fields that another network reads are dropped silently."""
+    notes = []
+    elsewhere = {f"model.{field}" for fields in _OF_NETWORK.values() for field in fields}
+    if "device" in original:
+        notes.append(f"config.device: {_LEFT_OUT['device']}")
+    for section, fields in known.items():
+        for field in original.get(section, {}):
+            path = f"{section}.{field}"
+            if field in fields:
+                continue
+            if path in _KEPT_IF_GIVEN or (others_matter and section == "model"):
+                config[section][field] = original[section][field]
+            elif path in _LEFT_OUT:
+                notes.append(f"config.{path}: {_LEFT_OUT[path]}")
+            elif path not in elsewhere:
+                near = difflib.get_close_matches(field, fields, n=1)
+                hint = f" (did you mean {near[0]}?)" if near else ""
+                notes.append(f"config.{path}: unknown here{hint}")
+    if notes:
+        warnings.warn("fields of the config that are not taken over:\n  " + "\n  ".join(notes), stacklevel=4)

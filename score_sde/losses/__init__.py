@@ -1,0 +1,37 @@
+"""Denoising score matching: a weighting of the noise levels, times drawn for it, and what the network predicts.
+
+A loss is a function (model, x0, keys, condition) -> one value for each example, so that a loss of your own is a
+function of the same signature. A weighting is a function (sde, t) -> w, and says *what* is minimised; times say *how*
+it is estimated, and cancel out of the expectation.
+"""
+
+from score_sde.losses.denoising import denoising, denoising_at, discrete, discrete_at, drop_condition
+from score_sde.losses.times import LogitNormal, LogNormal, LogSNRUniform, Stratified, Times, Uniform
+from score_sde.losses.weightings import (
+    edm,
+    emphasise,
+    likelihood,
+    min_snr,
+    score_matching,
+    truncated_snr,
+)
+
+__all__ = [
+    "LogNormal",
+    "LogSNRUniform",
+    "LogitNormal",
+    "Stratified",
+    "Times",
+    "Uniform",
+    "denoising",
+    "denoising_at",
+    "discrete",
+    "discrete_at",
+    "drop_condition",
+    "edm",
+    "emphasise",
+    "likelihood",
+    "min_snr",
+    "score_matching",
+    "truncated_snr",
+]

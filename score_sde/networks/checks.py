@@ -1,0 +1,103 @@
+"""What a network may be built from and fed with, and the messages for everything else."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "resblock_type": ("biggan", "ddpm"),
+    "progressive": ("none", "output_skip", "residual"),
+    "progressive_input": ("none", "input_skip", "residual"),
+    "progressive_combine": ("sum", "cat"),
+    "embedding_type": ("positional", "fourier", "fourier_raw"),
+    "nonlinearity": ("elu", "relu", "lrelu", "swish"),
+    "remat": ("none", "blocks", "full"),
+}
+
+
+def check_options(**given: str) -> None:
+    """Raise a ValueError for an option value that does not exist."""
+    for name, value in given.items():
+        if value not in OPTIONS[name]:
+            raise ValueError(f"{name} = {value!r}; allowed: {', '.join(map(repr, OPTIONS[name]))}")
+
+
+def check_levels(
+    image_size: int | Sequence[int], spatial_dims: int, levels: int, attn_resolutions: Sequence[int]
+) -> list[int]:
+    """The resolution of each level, along the shortest axis; a ValueError if a level cannot be halved."""
+    sizes = (image_size,) * spatial_dims if isinstance(image_size, int) else tuple(image_size)
+    if len(sizes) != spatial_dims or spatial_dims not in (1, 2, 3):
+        raise ValueError(
+            f"image_size = {image_size} does not fit spatial_dims = {spatial_dims}; give one number, or one for each "
+            "of 1, 2 or 3 spatial axes"
+        )
+    check_sizes(sizes, levels, "image_size")
+    resolutions = [min(sizes) >> i for i in range(levels)]
+    never = [r for r in attn_resolutions if r not in resolutions]
+    if never:
+        raise ValueError(
+            f"attn_resolutions = {tuple(attn_resolutions)}: {never[0]} never occurs; the levels of image_size = "
+            f"{image_size} with {levels} entries in ch_mult have resolutions {resolutions}"
+        )
+    return resolutions
+
+
+def check_sizes(sizes: Sequence[int], levels: int, name: str) -> None:
+    """Raise a ValueError unless every size can be halved ``levels − 1`` times."""
+    factor = 2 ** (levels - 1)
+    if any(size % factor or size < factor for size in sizes):
+        raise ValueError(
+            f"{name} = {tuple(sizes)} cannot be halved {levels - 1} times, once between each two of the {levels} "
+            f"levels in ch_mult; use multiples of {factor} (pad the images), or fewer levels"
+        )
+
+
+def check_input(x: Array, noise_level: Array, channels: int, spatial_dims: int, levels: int) -> None:
+    """Raise a ValueError unless x is (batch, *spatial, channels) and noise_level (batch,)."""
+    if x.ndim != spatial_dims + 2 or x.shape[-1] != channels:
+        axes = ", ".join("DHW"[3 - spatial_dims :])
+        raise ValueError(f"x has shape {x.shape}; this network takes (batch, {axes}, {channels}), channels last")
+    check_sizes(x.shape[1:-1], levels, "the spatial shape of x")
+    check_noise_level(x, noise_level)
+
+
+def check_noise_level(x: Array, noise_level: Array) -> None:
+    """Raise a ValueError unless there is one noise level for each example."""
+    if jnp.shape(noise_level) != x.shape[:1]:
+        raise ValueError(
+            f"noise_level has shape {jnp.shape(noise_level)} beside x of shape {x.shape}; give one for each example, "
+            f"({x.shape[0]},)"
+        )
+
+
+def check_no_label(condition: Mapping | None) -> None:
+    """Raise a ValueError for a label, in a network without classes."""
+    if condition is not None and "label" in condition:
+        raise ValueError('condition["label"] was given to a network without classes; build it with num_classes=...')
+
+
+def labels_of(condition: Mapping | None, num_classes: int, batch: int) -> Array:
+    """The class of each example, ``num_classes`` (no class) where no condition is given."""
+    label = None if condition is None else condition.get("label")
+    if label is None:
+        return jnp.full(batch, num_classes)
+    if jnp.shape(label) != (batch,) or not jnp.issubdtype(jnp.result_type(label), jnp.integer):
+        raise ValueError(
+            f'condition["label"] has shape {jnp.shape(label)} and type {jnp.result_type(label)}; give one integer for '
+            f"each example, ({batch},)"
+        )
+    return jnp.asarray(label)
+
+
+def check_shape(x: Array, shape: tuple[int, ...]) -> None:
+    """Raise a ValueError unless x is (batch, *shape)."""
+    if x.shape[1:] != shape:
+        raise ValueError(f"x has shape {x.shape}; this network takes (batch, {', '.join(map(str, shape))})")
+
+
+def flat_size(shape: int | Sequence[int]) -> int:
+    """How many numbers an example has."""
+    return shape if isinstance(shape, int) else math.prod(shape)

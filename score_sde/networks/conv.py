@@ -1,0 +1,132 @@
+"""Convolution whose gradients are convolutions, in the layout that XLA's CPU backend is fast in.
+
+XLA turns the gradient of a convolution into another one with permuted axes, which its CPU backend computes with a
+naive loop nest when it stands inside ``lax.scan`` or ``lax.while_loop`` (100 times slower, measured in
+``experiments/benchmarks/networks.md``). Here both gradients are written as plain channels-last convolutions, and
+their permuted operands are made behind an optimisation barrier, so that XLA cannot fold the permutation back in.
+GPUs keep their own gradients, which are fast everywhere.
+
+A function with its own VJP has no JVP: differentiate networks with ``jax.vjp`` and ``jax.grad``, to any order.
+"""
+
+import functools
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Float
+
+Padding: TypeAlias = tuple[tuple[int, int], ...]
+
+
+def variance_scaling(scale: float = 1.0):
+    """Uniform with variance ``scale`` / mean(fan in, fan out); scale 0 stands for 1e-10, a layer that begins silent."""
+    return nnx.initializers.variance_scaling(scale or 1e-10, "fan_avg", "uniform")
+
+
+class Conv(nnx.Module):
+    """y = W * x + b, channels last, with padding that keeps the size (stride 1) or halves it (stride 2).
+
+    stride 2, size 3:   x x x x x x x x 0
+                        └─┬─┘           │       zeros are added on the far side only, as "SAME" does
+                          └ y_0   y_1   y_2   y_3
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        size: int = 3,
+        *,
+        spatial_dims: int = 2,
+        stride: int = 1,
+        init_scale: int | float = 1.0,
+        dtype: Any = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        shape = (size,) * spatial_dims + (in_channels, out_channels)
+        self.kernel = nnx.Param(variance_scaling(init_scale)(rngs.params(), shape, jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(out_channels))
+        self.stride = stride
+        self.dtype = dtype
+
+    def __call__(
+        self, x: Float[Array, "batch *spatial channels"], *, padded: bool = False
+    ) -> Float[Array, "batch *out_spatial out_channels"]:
+        """``padded``: x already has the border that the convolution looks at."""
+        kernel, bias = (p[...].astype(self.dtype) for p in (self.kernel, self.bias))
+        sizes = kernel.shape[:-2]
+        if max(sizes) == self.stride == 1:
+            return x @ kernel.reshape(kernel.shape[-2:]) + bias
+        missing = [0 if padded else max(k - self.stride, 0) for k in sizes]
+        return conv(x, kernel, self.stride, tuple((p // 2, p - p // 2) for p in missing)) + bias
+
+
+def conv(
+    x: Float[Array, "batch *spatial channels"],
+    kernel: Float[Array, "*size channels out_channels"],
+    stride: int,
+    padding: Padding,
+) -> Float[Array, "batch *out_spatial out_channels"]:
+    """y[o] = Σ_k x[o·stride + k − lo] kernel[k]  along each spatial axis, for padding (lo, hi)."""
+    return _conv(x, kernel, stride, padding, 1, 1)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
+def _conv(x: Array, kernel: Array, stride: int, padding: Padding, spread: int, dilation: int) -> Array:
+    """y[o] = Σ_k x̃[o·stride + k·dilation − lo] kernel[k], where x̃ is x with spread − 1 zeros between its entries."""
+    return _plain_conv(x, kernel, stride, padding, spread, dilation)
+
+
+def _plain_conv(x: Array, kernel: Array, stride: int, padding: Padding, spread: int, dilation: int) -> Array:
+    dims = x.ndim - 2
+    letters = "DHW"[-dims:]
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(stride,) * dims,
+        padding=padding,
+        lhs_dilation=(spread,) * dims,
+        rhs_dilation=(dilation,) * dims,
+        dimension_numbers=(f"N{letters}C", f"{letters}IO", f"N{letters}C"),
+    )
+
+
+def _forward(x, kernel, stride, padding, spread, dilation):
+    return _plain_conv(x, kernel, stride, padding, spread, dilation), (x, kernel)
+
+
+def _backward(stride, padding, spread, dilation, operands, dy):
+    """Of y[o] = Σ_k x̃[p] w[k], with p = o·stride + k·dilation − lo:
+
+    dx[i] = Σ_k dy[o] w[k]  over all (o, k) with p = i·spread: a convolution of dy with w turned round;
+    dw[k] = Σ_o x̃[p] dy[o]: a convolution of x with dy for its kernel, batch and channels having changed places.
+    """
+
+    def as_convolutions(x, w, dy):
+        dims = range(x.ndim - 2)
+        n, k, m = x.shape[1:-1], w.shape[:-2], dy.shape[1:-1]
+        lo = [p[0] for p in padding]
+        w_turned = jnp.flip(w, tuple(dims)).swapaxes(-1, -2)
+        lo_x = [(k[i] - 1) * dilation - lo[i] for i in dims]
+        hi_x = [(n[i] - 1) * spread - (m[i] - 1) * stride - lo_x[i] + (k[i] - 1) * dilation for i in dims]
+        dx = _conv(
+            dy, lax.optimization_barrier(w_turned), spread, tuple(zip(lo_x, hi_x, strict=True)), stride, dilation
+        )
+        hi_w = [(k[i] - 1) * dilation + (m[i] - 1) * stride - (n[i] - 1) * spread - lo[i] for i in dims]
+        channels_first = lax.optimization_barrier(jnp.swapaxes(x, 0, -1))  # (channels, *spatial, batch)
+        dy_as_kernel = lax.optimization_barrier(jnp.moveaxis(dy, 0, -2))  # (*out_spatial, batch, out_channels)
+        dw = _conv(
+            channels_first, dy_as_kernel, dilation, tuple(zip(lo, hi_w, strict=True)), spread, stride
+        )  # (channels, *size, out_channels)
+        return dx, jnp.moveaxis(dw, 0, -2)
+
+    def by_xla(x, w, dy):
+        return jax.vjp(lambda x, w: _plain_conv(x, w, stride, padding, spread, dilation), x, w)[1](dy)
+
+    return lax.platform_dependent(*operands, dy, cpu=as_convolutions, default=by_xla)
+
+
+_conv.defvjp(_forward, _backward)

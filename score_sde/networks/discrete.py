@@ -1,0 +1,36 @@
+"""Networks that were trained on a finite table of noise levels."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Key
+
+from score_sde.networks.ncsnpp import Table
+
+
+class NoiseToScore(nnx.Module):
+    """score = −network(x, label)/stds[⌊label⌋]: the score of a discrete DDPM, whose network predicts the noise.
+
+    The network is fed the label as it is, t(N − 1), but the noise's standard deviation comes from a table, whose index
+    the original cuts down to an integer. A σ(t) of the continuous process would differ, by up to one step of the table.
+    """
+
+    def __init__(self, network: Any, stds: ArrayLike | Sequence[float]):
+        self.network = network
+        self.stds = Table(jnp.asarray(stds, jnp.float32))
+
+    def __call__(
+        self,
+        x: Float[Array, "batch *shape"],
+        noise_level: Float[Array, "batch"],
+        condition: Mapping[str, Array] | None = None,
+        *,
+        dropout_keys: Key[Array, "batch"] | None = None,
+    ) -> Float[Array, "batch *shape"]:
+        noise = self.network(x, noise_level, condition, dropout_keys=dropout_keys)
+        std = jax.lax.stop_gradient(self.stds[...])[noise_level.astype(jnp.int32)]
+        return -noise / std.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))

@@ -1,0 +1,139 @@
+"""Networks for points and vectors: 2-D toys, tabular data, anything small without a neighbourhood.
+
+x may have any shape (batch, *shape); it is flattened on the way in and shaped again on the way out.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Key
+
+from score_sde.networks.blocks import ACTIVATIONS, Activation, Seeds, dropout_seeds
+from score_sde.networks.blocks import dropout as drop
+from score_sde.networks.checks import (
+    check_no_label,
+    check_noise_level,
+    check_options,
+    check_shape,
+    flat_size,
+    labels_of,
+)
+from score_sde.networks.embed import ClassEmbedding, Dense, EmbeddingType, NoiseEmbedding
+
+
+class _VectorNetwork(nnx.Module):
+    """What both networks share: dense in, layers told the noise level and the class, dense out."""
+
+    def __init__(
+        self,
+        shape: int | Sequence[int],
+        *,
+        width: int = 128,
+        depth: int = 3,
+        dropout: int | float = 0.0,
+        embedding_type: EmbeddingType = "positional",
+        fourier_scale: int | float = 1.0,
+        nonlinearity: str = "swish",
+        num_classes: int | None = None,
+        init_scale: int | float = 1.0,
+        dtype: Any = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        check_options(embedding_type=embedding_type, nonlinearity=nonlinearity)
+        activation = ACTIVATIONS[nonlinearity]
+        layout: dict[str, Any] = {"dtype": dtype, "rngs": rngs}
+        size = flat_size(shape)
+        self.noise_embedding = NoiseEmbedding(
+            width, width, embedding_type=embedding_type, fourier_scale=fourier_scale, activation=activation, **layout
+        )
+        self.class_embedding = None if num_classes is None else ClassEmbedding(num_classes, width, **layout)
+        self.dense_in = Dense(size, width, **layout)
+        self.layers = nnx.List(self._layer(width, activation, dropout, i, **layout) for i in range(depth))
+        self.dense_out = Dense(width, size, init_scale=init_scale, **layout)
+        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        self.activation = activation
+
+    def _layer(self, width: int, activation: Activation, rate: int | float, index: int, **layout: Any) -> nnx.Module:
+        raise NotImplementedError
+
+    def __call__(
+        self,
+        x: Float[Array, "batch *shape"],
+        noise_level: Float[Array, "batch"],
+        condition: Mapping[str, Array] | None = None,
+        *,
+        dropout_keys: Key[Array, "batch"] | None = None,
+    ) -> Float[Array, "batch *shape"]:
+        check_shape(x, self.shape)
+        check_noise_level(x, noise_level)
+        seeds = dropout_seeds(dropout_keys)
+        with jax.named_scope("noise_embedding"):
+            embedding = self.noise_embedding(noise_level.astype(jnp.promote_types(noise_level.dtype, jnp.float32)))
+            if self.class_embedding is None:
+                check_no_label(condition)
+            else:
+                labels = labels_of(condition, self.class_embedding.num_classes, x.shape[0])
+                embedding = embedding + self.class_embedding(labels)
+        with jax.named_scope("dense_in"):
+            h = self.dense_in(x.reshape(x.shape[0], -1))
+        for i, layer in enumerate(self.layers):
+            with jax.named_scope(f"layers.{i}"):
+                h = layer(h, self.activation(embedding), seeds)
+        with jax.named_scope("dense_out"):
+            return self.dense_out(self.activation(h)).astype(x.dtype).reshape(x.shape)
+
+
+class _MLPLayer(nnx.Module):
+    """h ← dropout(W a(h) + U e + b)."""
+
+    def __init__(self, width: int, activation: Activation, rate: int | float, index: int, **layout: Any):
+        self.dense = Dense(width, width, **layout)
+        self.told = Dense(width, width, **layout)
+        self.activation = activation
+        self.rate = rate
+        self.index = index
+
+    def __call__(self, h: Float[Array, "batch width"], e: Float[Array, "batch width"], seeds: Seeds):
+        h = self.dense(self.activation(h)) + self.told(e)
+        return drop(h, seeds, self.rate, self.index)
+
+
+class _ResNetLayer(nnx.Module):
+    """h ← h + W_1 dropout(a(W_0 norm(h) + U e)),  W_1 = 0 at first; norm: mean 0 and variance 1 of each example."""
+
+    def __init__(self, width: int, activation: Activation, rate: int | float, index: int, **layout: Any):
+        self.dense_0 = Dense(width, width, **layout)
+        self.told = Dense(width, width, **layout)
+        self.dense_1 = Dense(width, width, init_scale=0.0, **layout)
+        self.activation = activation
+        self.rate = rate
+        self.index = index
+
+    def __call__(self, h: Float[Array, "batch width"], e: Float[Array, "batch width"], seeds: Seeds):
+        wide = h.astype(jnp.promote_types(h.dtype, jnp.float32))
+        normal = jax.nn.standardize(wide, axis=-1, epsilon=1e-6).astype(h.dtype)
+        inner = self.activation(self.dense_0(normal) + self.told(e))
+        return h + self.dense_1(drop(inner, seeds, self.rate, self.index))
+
+
+class MLP(_VectorNetwork):
+    """A multi-layer perceptron that is told the noise level, and the class if any, at every layer.
+
+        h = W_in x,   h ← W a(h) + U a(e) + b  (depth times),   out = W_out a(h)
+
+    The noise level is embedded as ``embedding_type`` says: "positional" for 999 t, "fourier" for σ, "fourier_raw" for
+    a logarithm.
+    """
+
+    def _layer(self, width: int, activation: Activation, rate: int | float, index: int, **layout: Any) -> nnx.Module:
+        return _MLPLayer(width, activation, rate, index, **layout)
+
+
+class ResNet(_VectorNetwork):
+    """The same with residual layers, h ← h + W_1 a(W_0 norm(h) + U a(e)): trains where a deep ``MLP`` does not."""
+
+    def _layer(self, width: int, activation: Activation, rate: int | float, index: int, **layout: Any) -> nnx.Module:
+        return _ResNetLayer(width, activation, rate, index, **layout)

@@ -1,0 +1,283 @@
+"""NCSN++ and DDPM++: one family of U-Nets (Song et al. 2021, appendix H).
+
+    x ─ conv ─ level 0 ───────────────────────────────── level 0 ─ norm, act, conv ─ [/σ] ─ out
+                 └─ level 1 ───────────────────────── level 1 ─┘
+                      └─ level 2 ─ res, attention, res ─ level 2 ─┘
+
+A level on the way down is ``num_res_blocks`` blocks and a halving of the resolution; on the way up it is one block
+more, each fed with what its opposite has kept, and a doubling.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Key
+
+from score_sde.networks.blocks import ACTIVATIONS, Attention, Combine, Head, ResBlock, dropout_seeds
+from score_sde.networks.checks import check_input, check_levels, check_no_label, check_options, labels_of
+from score_sde.networks.conv import Conv
+from score_sde.networks.embed import ClassEmbedding, EmbeddingType, NoiseEmbedding
+from score_sde.networks.levels import (
+    DownLevel,
+    InputResidual,
+    InputSkip,
+    Middle,
+    OutputResidual,
+    OutputSkip,
+    OutputStart,
+    UpLevel,
+    remembering,
+)
+from score_sde.networks.resample import Downsample, Upsample
+
+
+class Table(nnx.Variable):
+    """A constant array that belongs to a network's definition, such as its noise levels."""
+
+
+class NCSNpp(nnx.Module):
+    """The U-Net of NCSN++ (as it stands) and DDPM++ (see ``ddpmpp``). The names are those of the original's configs.
+
+    image_size            what the network is built for, one number or one for each spatial axis; it decides where the
+                          attention goes (a level's resolution is its shortest side). Other sizes may be fed.
+    nf, ch_mult           channels of the first level, and the factor of each level
+    resblock_type         "biggan": blocks change the resolution themselves; "ddpm": separate layers do
+    fir, fir_kernel       anti-aliased resampling with this filter, or none
+    progressive           "output_skip": every level adds an image to the output; "residual": features instead of images
+    progressive_input     "input_skip": every level sees the image, smaller and smaller; "residual": features instead
+    embedding_type        what the noise level is: see ``NoiseEmbedding``; conditional=False: the network is not told
+    scale_by_sigma        the output is divided by σ, which is the noise level itself, or ``sigmas[label]`` where a
+                          table of discrete noise levels is given
+    data_in_unit_range    x is in [0, 1], and the network works on 2x − 1
+    num_classes           class-conditional: ``condition={"label": y}``; y = num_classes, or no condition: no class
+    dtype                 of the computation; parameters, normalisation and softmax stay in float32
+    remat                 what is computed again in the backward pass: "none", "blocks" (all inside a block), or "full"
+                          (all inside a level as well)
+    """
+
+    def __init__(
+        self,
+        image_size: int | Sequence[int],
+        channels: int = 3,
+        *,
+        nf: int = 128,
+        ch_mult: Sequence[int] = (1, 2, 2, 2),
+        num_res_blocks: int = 4,
+        attn_resolutions: Sequence[int] = (16,),
+        attention_heads: int = 1,
+        attention_implementation: Literal["xla", "cudnn"] | None = None,
+        dropout: int | float = 0.1,
+        resamp_with_conv: bool = True,
+        conditional: bool = True,
+        fir: bool = True,
+        fir_kernel: Sequence[int | float] = (1, 3, 3, 1),
+        skip_rescale: bool = True,
+        resblock_type: str = "biggan",
+        progressive: str = "none",
+        progressive_input: str = "residual",
+        progressive_combine: Literal["sum", "cat"] = "sum",
+        embedding_type: EmbeddingType = "fourier",
+        fourier_scale: int | float = 16.0,
+        init_scale: int | float = 0.0,
+        nonlinearity: str = "swish",
+        scale_by_sigma: bool = False,
+        sigmas: ArrayLike | Sequence[float] | None = None,
+        data_in_unit_range: bool = False,
+        num_classes: int | None = None,
+        norm_groups: int | None = None,
+        spatial_dims: int = 2,
+        dtype: Any = jnp.float32,
+        remat: str = "none",
+        rngs: nnx.Rngs,
+    ):
+        check_options(
+            resblock_type=resblock_type,
+            progressive=progressive,
+            progressive_input=progressive_input,
+            progressive_combine=progressive_combine,
+            embedding_type=embedding_type,
+            nonlinearity=nonlinearity,
+            remat=remat,
+        )
+        resolutions = check_levels(image_size, spatial_dims, len(ch_mult), attn_resolutions)
+        activation = ACTIVATIONS[nonlinearity]
+        fir_taps = tuple(fir_kernel) if fir else None
+        layout: dict[str, Any] = {"dtype": dtype, "rngs": rngs}
+        spatial: dict[str, Any] = {"spatial_dims": spatial_dims, **layout}
+        width = 4 * nf
+        told = conditional or num_classes is not None
+        layer = iter(range(10**6))  # a number for each residual block: its dropout mask depends on it
+
+        def res_block(in_channels: int, out_channels: int, resample: Literal["up", "down"] | None = None) -> ResBlock:
+            return ResBlock(
+                in_channels,
+                out_channels,
+                width if told else None,
+                activation=activation,
+                resample=resample,
+                fir=fir_taps,
+                shortcut_init_scale=1.0 if resblock_type == "biggan" else 0.1,
+                init_scale=init_scale,
+                skip_rescale=skip_rescale,
+                dropout_rate=dropout,
+                layer=next(layer),
+                groups=norm_groups,
+                **spatial,
+            )
+
+        def attention(channels: int) -> Attention:
+            return Attention(
+                channels,
+                heads=attention_heads,
+                init_scale=init_scale,
+                skip_rescale=skip_rescale,
+                groups=norm_groups,
+                implementation=attention_implementation,
+                **layout,
+            )
+
+        def head(in_channels: int, out_channels: int, scale: int | float = init_scale) -> Head:
+            return Head(
+                in_channels, out_channels, activation=activation, groups=norm_groups, init_scale=scale, **spatial
+            )
+
+        self.noise_embedding = (
+            NoiseEmbedding(
+                nf,
+                width,
+                embedding_type=embedding_type,
+                fourier_scale=fourier_scale,
+                activation=activation,
+                **layout,
+            )
+            if conditional
+            else None
+        )
+        self.class_embedding = None if num_classes is None else ClassEmbedding(num_classes, width, **layout)
+        self.sigmas = None if sigmas is None else Table(jnp.asarray(sigmas, jnp.float32))
+
+        # Down. `h`, `pyramid`: channels so far; `kept`: channels of what the way up will be fed with.
+        last = len(ch_mult) - 1
+        h, pyramid, kept = nf, channels, [nf]
+        self.conv_in = Conv(channels, nf, **spatial)
+        self.down: nnx.List[DownLevel] = nnx.List()
+        for i, multiplier in enumerate(ch_mult):
+            blocks, attentions = [], []
+            for _ in range(num_res_blocks):
+                blocks.append(res_block(h, nf * multiplier))
+                h = nf * multiplier
+                if resolutions[i] in attn_resolutions:
+                    attentions.append(attention(h))
+                kept.append(h)
+            downsample: ResBlock | Downsample | None = None
+            step: InputSkip | InputResidual | None = None
+            if i < last:
+                if resblock_type == "biggan":
+                    downsample = res_block(h, h, "down")
+                else:
+                    downsample = Downsample(h, h, fir=fir_taps, with_conv=resamp_with_conv, **spatial)
+                if progressive_input == "input_skip":
+                    step = InputSkip(Combine(channels, h, method=progressive_combine, **spatial), fir_taps)
+                    h = 2 * h if progressive_combine == "cat" else h
+                elif progressive_input == "residual":
+                    step = InputResidual(Downsample(pyramid, h, fir=fir_taps, **spatial), skip_rescale)
+                    pyramid = h
+                kept.append(h)
+            self.down.append(DownLevel(blocks, attentions, downsample, step, remat != "none"))
+
+        self.middle = Middle(res_block(h, h), attention(h), res_block(h, h), remat != "none")
+
+        self.up: nnx.List[UpLevel] = nnx.List()  # from the lowest level to the highest
+        for i in reversed(range(len(ch_mult))):
+            blocks = []
+            for _ in range(num_res_blocks + 1):
+                blocks.append(res_block(h + kept.pop(), nf * ch_mult[i]))
+                h = nf * ch_mult[i]
+            out: OutputSkip | OutputStart | OutputResidual | None = None
+            if progressive == "output_skip":
+                out = OutputSkip(head(h, channels), fir_taps)
+            elif progressive == "residual" and i == last:
+                out = OutputStart(head(h, h, 1.0))
+                pyramid = h
+            elif progressive == "residual":
+                out = OutputResidual(Upsample(pyramid, h, fir=fir_taps, **spatial), skip_rescale)
+                pyramid = h
+            upsample: ResBlock | Upsample | None = None
+            if i > 0 and resblock_type == "biggan":
+                upsample = res_block(h, h, "up")
+            elif i > 0:
+                upsample = Upsample(h, h, fir=fir_taps, with_conv=resamp_with_conv, **spatial)
+            attend = attention(h) if resolutions[i] in attn_resolutions else None
+            self.up.append(UpLevel(blocks, attend, out, upsample, remat != "none"))
+        self.head = None if progressive == "output_skip" else head(h, channels)
+
+        self.resblock_type = resblock_type
+        self.embedding_type = embedding_type
+        self.channels = channels
+        self.spatial_dims = spatial_dims
+        self.scale_by_sigma = scale_by_sigma
+        self.data_in_unit_range = data_in_unit_range
+        self.dtype = dtype
+        self.remat = remat
+
+    def __call__(
+        self,
+        x: Float[Array, "batch *spatial channels"],
+        noise_level: Float[Array, "batch"],
+        condition: Mapping[str, Array] | None = None,
+        *,
+        dropout_keys: Key[Array, "batch"] | None = None,
+    ) -> Float[Array, "batch *spatial channels"]:
+        check_input(x, noise_level, self.channels, self.spatial_dims, len(self.down))
+        noise_level = noise_level.astype(jnp.promote_types(noise_level.dtype, jnp.float32))
+        call = remembering(self.remat == "full")
+        seeds = dropout_seeds(dropout_keys)
+        with jax.named_scope("noise_embedding"):
+            embedding = self.embedding(noise_level, condition)
+
+        image = (2 * x - 1 if self.data_in_unit_range else x).astype(self.dtype)
+        with jax.named_scope("conv_in"):
+            h = self.conv_in(image)
+        kept = [h]
+        for i, level in enumerate(self.down):
+            with jax.named_scope(f"down.{i}"):
+                h, image, more = call(level, h, image, embedding, seeds)
+                kept += more
+        with jax.named_scope("middle"):
+            h = call(self.middle, h, embedding, seeds)
+        picture: Any = None  # the output pyramid, if there is one
+        for i, step in enumerate(self.up):
+            with jax.named_scope(f"up.{i}"):
+                opposite = [kept.pop() for _ in step.blocks]
+                h, picture = call(step, h, opposite, picture, embedding, seeds)
+        with jax.named_scope("head"):
+            out = (picture if self.head is None else self.head(h)).astype(x.dtype)
+        return out / self.sigma(noise_level, out) if self.scale_by_sigma else out
+
+    def embedding(
+        self, noise_level: Float[Array, "batch"], condition: Mapping[str, Array] | None
+    ) -> Float[Array, "batch features"] | None:
+        """The noise level and the class as one vector, the sum of both; None if the network is told neither."""
+        told = None if self.noise_embedding is None else self.noise_embedding(noise_level)
+        if self.class_embedding is None:
+            check_no_label(condition)
+            return told
+        labels = labels_of(condition, self.class_embedding.num_classes, noise_level.shape[0])
+        class_vector = self.class_embedding(labels)
+        return class_vector if told is None else told + class_vector
+
+    def sigma(self, noise_level: Float[Array, "batch"], x: Array) -> Float[Array, "batch *ones"]:
+        """σ, to divide the output by: the noise level, or the table's entry at the label (cut down to an integer)."""
+        if self.sigmas is not None:
+            noise_level = jax.lax.stop_gradient(self.sigmas[...])[noise_level.astype(jnp.int32)]
+        return noise_level.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
+
+
+def ddpmpp(image_size: int | Sequence[int], channels: int = 3, **options: Any) -> NCSNpp:
+    """DDPM++: NCSN++ without anti-aliasing, without an input pyramid, and with the positional embedding."""
+    recipe: dict[str, Any] = {"fir": False, "progressive_input": "none", "embedding_type": "positional"}
+    return NCSNpp(image_size, channels, **{**recipe, **options})

@@ -1,0 +1,1 @@
+"""Training: for now only what saving and loading weights needs."""

@@ -1,0 +1,118 @@
+"""The original's config files, as they are."""
+
+import importlib
+import sys
+import warnings
+
+import jax
+import pytest
+from ml_collections import ConfigDict
+
+import score_sde as ss
+from score_sde.config import build_sampler, build_sde
+from tests.interop.originals import ROWS
+
+
+def comparable(config):
+    """Lists and tuples are the same, numbers are not asked whether they are 16 or 16.0."""
+    if isinstance(config, ConfigDict):
+        return {name: comparable(value) for name, value in config.items()}
+    return list(config) if isinstance(config, list | tuple) else config
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_translated_originals_are_our_own_configs(name, tmp_path):
+    """Field by field, for every row of the facts table; with neither torch nor their configs/ on the machine."""
+    file = tmp_path / "their_config.py"
+    file.write_text(ROWS[name].text())
+    read_config = ss.interop.read_config  # the room itself is imported when it is first asked for
+    before = dict(sys.modules), list(sys.path)
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always")
+        translated = read_config(file)
+    assert (dict(sys.modules), list(sys.path)) == before
+    ours = importlib.import_module(f"configs.{name.replace('/', '.')}").get_config()
+    assert comparable(translated) == comparable(ours)
+    assert "config.device" in str(notes[0].message)
+    assert build_sampler(translated) is not None
+    assert build_sde(translated) == build_sde(ours)
+
+
+def test_our_own_configs_pass_through_unchanged():
+    ours = importlib.import_module("configs.ve.church_ncsnpp_continuous").get_config()
+    assert comparable(ss.interop.read_config(ours)) == comparable(ours)
+
+
+def test_what_was_hard_wired_is_written_down(tmp_path):
+    file = tmp_path / "c.py"
+    file.write_text(ROWS["ve/cifar10_ncsnpp_continuous"].text())
+    with pytest.warns(UserWarning, match="fields of the config"):
+        sampler = build_sampler(ss.interop.read_config(file))
+    assert sampler.func is ss.samplers.predictor_corrector
+    assert sampler.keywords["corrector"] == ss.samplers.Langevin(0.16, 1, "batch")
+    assert sampler.keywords["predictor"] == ss.samplers.ReverseDiffusion()
+    assert (sampler.keywords["steps"], sampler.keywords["final"]) == (1000, "mean")
+    assert sampler.keywords["time_grid"] is ss.samplers.grids.published
+    truth = ss.analytic.GaussianMixture([[0.5, 0.5]], [0.1])
+    out = sampler(truth.denoiser(ss.VE(num_scales=20)), jax.random.key(0), 8, (2,), steps=20)
+    assert out.nfe.tolist() == [40] * 8
+
+
+def test_defaults_beside_the_file_are_preferred(tmp_path):
+    """A private tree with its own defaults, in which a config imports them as the original does."""
+    folder = tmp_path / "configs" / "ve"
+    folder.mkdir(parents=True)
+    (folder.parent / "default_cifar10_configs.py").write_text(
+        "import torch\nfrom score_sde.interop.defaults import cifar10\n"
+        "def get_default_configs():\n    config = cifar10()\n    config.optim.lr = 7e-5\n    return config\n"
+    )
+    (folder / "mine.py").write_text(ROWS["ve/cifar10_ncsnpp"].text())
+    with pytest.warns(UserWarning, match="fields of the config"):
+        assert ss.interop.read_config(folder / "mine.py").optim.lr == 7e-5
+
+
+def test_other_ways_to_import(tmp_path):
+    file = tmp_path / "c.py"
+    body = ROWS["vp/ddpm/cifar10"].text()
+    for line, call in (
+        ("from configs import default_cifar10_configs", "default_cifar10_configs.get_default_configs()"),
+        ("import configs.default_cifar10_configs as d", "d.get_default_configs()"),
+        ("import configs.default_cifar10_configs", "configs.default_cifar10_configs.get_default_configs()"),
+    ):
+        text = body.replace("from configs.default_cifar10_configs import get_default_configs", line)
+        file.write_text(text.replace("get_default_configs()\n", call + "\n", 1))
+        with pytest.warns(UserWarning, match="fields of the config"):
+            assert ss.interop.read_config(file).model.name == "ddpm"
+
+
+@pytest.mark.filterwarnings("ignore:fields of the config")
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("config.modle = ml_collections.ConfigDict()", ["config.modle", "did you mean config.model?"]),
+        ("del config.model.nf", ["config.model.nf is missing"]),
+        ("config.model = 3", ["c.py failed", "model"]),
+        ("import not_a_package", ["not_a_package"]),
+        ("raise KeyError('x')", ["KeyError"]),
+        ("from configs.my_defaults import nothing", ["configs.my_defaults", "default_celeba_configs"]),
+    ],
+)
+def test_bad_configs_are_named(tmp_path, change, words):
+    file = tmp_path / "c.py"
+    file.write_text(ROWS["vp/ddpm/cifar10"].text().replace("  return config", f"  {change}\n  return config"))
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the words are what is compared
+        ss.interop.read_config(file)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_misspelt_fields_are_said_with_the_nearest_name(tmp_path):
+    file = tmp_path / "c.py"
+    file.write_text(ROWS["vp/ddpm/cifar10"].text().replace("training.continuous", "training.continuouse"))
+    with pytest.warns(UserWarning, match=r"config.training.continuouse: unknown here \(did you mean continuous\?\)"):
+        ss.interop.read_config(file)
+    file.write_text("x = 1")
+    with pytest.raises(ValueError, match="get_config"):
+        ss.interop.read_config(file)
+    with pytest.raises(ValueError, match="no config file"):
+        ss.interop.read_config(tmp_path / "none.py")
