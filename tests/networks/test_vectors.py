@@ -54,7 +54,7 @@ def test_vectors_learn():
 
         def step(carry, i):
             net, first, second = carry
-            g = jax.grad(of)(net)
+            g = jax.grad(loss)(net)
             first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, g)
             second = jax.tree.map(lambda v, g: 0.99 * v + 0.01 * g**2, second, g)
             net = jax.tree.map(lambda p, m, v: p - 3e-3 * m / (jnp.sqrt(v) + 1e-8), net, first, second)
