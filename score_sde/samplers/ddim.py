@@ -39,7 +39,7 @@ def ddim(
     n: int,
     shape: tuple[int, ...],
     *,
-    steps: int = 50,
+    steps: int = 100,
     eta: int | float = 0.0,
     **options: Unpack[Options],
 ) -> Samples:

@@ -37,11 +37,11 @@ def generate(
 ) -> Iterator[Samples]:
     """Samples ``start`` … n − 1 as an iterator over finished batches, drawn by any sampler on all devices.
 
-    Sample i depends on (key, i) alone, not on the batch size or the devices (but with Langevin's ``norms="batch"``; and
-    an adaptive solver may choose other steps where rounding differs, which its tolerance bounds), so a run that broke
-    off goes on with ``start`` at the first missing index: ``batch.index`` says which samples a batch holds. condition
-    and x_init are those of all n samples. The samplers on a fixed grid run in compiled chunks
-    of up to 50 steps, so that the bar moves and Ctrl-C is heard. Samples that failed are reported as warnings.
+    Sample i depends on (key, i) alone, not on the batch size or the devices (but with Langevin's ``norms="batch"``;
+    and an adaptive solver may choose other steps where rounding differs, which its tolerance bounds). So a run that
+    broke off goes on with ``start`` at the first missing index: ``batch.index`` says which samples a batch holds.
+    condition and x_init are those of all n samples. The samplers on a fixed grid run in compiled chunks of up to 50
+    steps, so that the bar moves and Ctrl-C is heard. Samples that failed are reported as warnings.
     """
     require(isinstance(n, int) and n >= 1, f"n = {n!r}; give a whole number of samples >= 1")
     require(isinstance(start, int) and 0 <= start <= n, f"start = {start!r}; allowed: 0 to n = {n}")

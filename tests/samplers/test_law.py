@@ -16,7 +16,7 @@ DETERMINISTIC = {
     "ddim": (S.ddim, {}),
     "heun": (S.heun, {}),
     "dpm_solver": (S.dpm_solver, {}),
-    "dpm_solver 2": (S.dpm_solver, {"order": 2}),
+    "dpm_solver 2": (S.dpm_solver, {"order": 2, "steps": 25}),
     "dpm_solver 4": (S.dpm_solver, {"order": 4}),
     "unipc": (S.unipc, {}),
     "ode": (S.ode, {}),
