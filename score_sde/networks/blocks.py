@@ -187,7 +187,7 @@ class Attention(nnx.Module):
 class Combine(nnx.Module):
     """The image pyramid meets the features: 1x1 convolution of the image, then "sum" or "cat"."""
 
-    def __init__(self, image_channels: int, channels: int, *, method: Literal["sum", "cat"], **options: Any):
+    def __init__(self, image_channels: int, channels: int, *, method: str, **options: Any):
         self.conv = Conv(image_channels, channels, 1, **options)
         self.method = method
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +11,6 @@ from flax import nnx
 from jaxtyping import Array, Float, Integer
 
 from score_sde.networks.conv import variance_scaling
-
-EmbeddingType: TypeAlias = Literal["positional", "fourier", "fourier_raw"]
 
 
 class Frozen(nnx.Variable):
@@ -65,7 +63,7 @@ class NoiseEmbedding(nnx.Module):
         width: int,
         out_features: int,
         *,
-        embedding_type: EmbeddingType,
+        embedding_type: str,
         fourier_scale: int | float,
         activation: Callable[[Array], Array],
         dtype: Any = jnp.float32,

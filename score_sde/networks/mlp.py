@@ -21,7 +21,7 @@ from score_sde.networks.checks import (
     flat_size,
     labels_of,
 )
-from score_sde.networks.embed import ClassEmbedding, Dense, EmbeddingType, NoiseEmbedding
+from score_sde.networks.embed import ClassEmbedding, Dense, NoiseEmbedding
 
 
 class _VectorNetwork(nnx.Module):
@@ -34,7 +34,7 @@ class _VectorNetwork(nnx.Module):
         width: int = 128,
         depth: int = 3,
         dropout: int | float = 0.0,
-        embedding_type: EmbeddingType = "positional",
+        embedding_type: str = "positional",
         fourier_scale: int | float = 1.0,
         nonlinearity: str = "swish",
         num_classes: int | None = None,

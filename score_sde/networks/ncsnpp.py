@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Key
 from score_sde.networks.blocks import ACTIVATIONS, Attention, Combine, Head, ResBlock, dropout_seeds
 from score_sde.networks.checks import check_input, check_levels, check_no_label, check_options, labels_of
 from score_sde.networks.conv import Conv
-from score_sde.networks.embed import ClassEmbedding, EmbeddingType, NoiseEmbedding
+from score_sde.networks.embed import ClassEmbedding, NoiseEmbedding
 from score_sde.networks.levels import (
     DownLevel,
     InputResidual,
@@ -79,8 +79,8 @@ class NCSNpp(nnx.Module):
         resblock_type: str = "biggan",
         progressive: str = "none",
         progressive_input: str = "residual",
-        progressive_combine: Literal["sum", "cat"] = "sum",
-        embedding_type: EmbeddingType = "fourier",
+        progressive_combine: str = "sum",
+        embedding_type: str = "fourier",
         fourier_scale: int | float = 16.0,
         init_scale: int | float = 0.0,
         nonlinearity: str = "swish",

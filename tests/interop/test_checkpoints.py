@@ -15,6 +15,7 @@ from score_sde.interop.export import export, to_score_sde_pytorch
 from score_sde.interop.score_sde_pytorch import averaged, from_score_sde_pytorch, load_score_sde_pytorch
 from tests.conftest import REFERENCE
 from tests.interop.originals import ROWS, Original
+from tests.networks.quick import quick_jit
 
 NAMES = {"ve_cifar10_ncsnpp_continuous": "ve/cifar10_ncsnpp_continuous"}
 NAMES |= {"vp_cifar10_ddpmpp_continuous": "vp/cifar10_ddpmpp_continuous"}
@@ -30,11 +31,14 @@ def case(request, reference, tmp_path):
     return arrays, REFERENCE / entry["checkpoint"], config
 
 
+score = quick_jit(lambda model, x, t: model.score(x, t))
+
+
 def check_score(run, arrays, which):
     """Within the tolerances of the index."""
     x, t = jnp.asarray(arrays["x"].transpose(0, 2, 3, 1)), jnp.asarray(arrays["t"])
     with jax.default_matmul_precision("highest"):
-        ours = np.asarray(jax.jit(lambda model, x, t: model.score(x, t))(run.model, x, t)).transpose(0, 3, 1, 2)
+        ours = np.asarray(score(run.model, x, t)).transpose(0, 3, 1, 2)
     theirs = arrays[f"score_{which}"]
     for one, other, t in zip(ours, theirs, arrays["t"], strict=True):
         error = (one - other) / other.std()
@@ -80,7 +84,7 @@ def test_export_and_import_are_exact_inverses(case, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:fields of the config")
 def test_convert_leaves_a_workdir_that_loads(case, tmp_path):
-    arrays, checkpoint, config = case
+    _, checkpoint, config = case
     out = tmp_path / "runs" / "x"
     command = [sys.executable, "-m", "score_sde.interop", "convert", checkpoint, f"--config={config}", f"--out={out}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -89,11 +93,11 @@ def test_convert_leaves_a_workdir_that_loads(case, tmp_path):
     assert "config.device" in done.stderr  # what has no meaning here is said
     run = ss.load(out)
     assert (run.step, run.steps, run.weights) == (3, [3], "ema")
-    check_score(run, arrays, "ema")
-    check_score(ss.load(out, step=3, weights="raw"), arrays, "raw")
-    direct = load_score_sde_pytorch(checkpoint, config)
-    for one, other in zip(jax.tree.leaves(run.model), jax.tree.leaves(direct.model), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for weights in ("ema", "raw"):
+        loaded = ss.load(out, step=3, weights=weights)
+        direct = load_score_sde_pytorch(checkpoint, config, weights=weights)
+        for one, other in zip(jax.tree.leaves(loaded.model), jax.tree.leaves(direct.model), strict=True):
+            np.testing.assert_array_equal(one, other)
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 1
     assert "exists already" in again.stderr

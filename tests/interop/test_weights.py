@@ -9,8 +9,8 @@ from ml_collections import ConfigDict
 
 from score_sde.interop import from_score_sde_pytorch
 from score_sde.interop.weights import correspondence, load
-from score_sde.networks import DDPM, NCSNpp
-from tests.networks.quick import quick_jit
+from score_sde.networks import NCSNpp
+from tests.networks.quick import draw, quick_jit
 from tests.test_configs import REFERENCE_NETWORKS
 
 
@@ -162,7 +162,7 @@ def test_number_of_scales(reference):
 def test_unused_tensors_of_networks_that_are_not_told_the_noise_level():
     """The original keeps the Fourier frequencies and the blocks' dense layers of such a network, which do nothing."""
     options = {"nf": 8, "ch_mult": (1,), "num_res_blocks": 1, "attn_resolutions": (), "conditional": False}
-    network = NCSNpp(8, 3, **options, rngs=nnx.Rngs(0))
+    network = draw(lambda: NCSNpp(8, 3, **options, rngs=nnx.Rngs(0)))
     tensors = {pair.theirs: pair.to_theirs() for pair in correspondence(network)}
     assert next(iter(tensors)) == "all_modules.1.weight"
     idle = {"all_modules.0.W": np.ones(8), "all_modules.2.Dense_0.weight": np.ones((8, 32)), "sigmas": np.ones(10)}
@@ -172,7 +172,8 @@ def test_unused_tensors_of_networks_that_are_not_told_the_noise_level():
 
 
 def test_what_has_no_counterpart():
-    network = NCSNpp(8, 3, nf=8, ch_mult=(1,), num_res_blocks=1, attn_resolutions=(), num_classes=2, rngs=nnx.Rngs(0))
+    options = {"nf": 8, "ch_mult": (1,), "num_res_blocks": 1, "attn_resolutions": (), "num_classes": 2}
+    network = nnx.eval_shape(lambda: NCSNpp(8, 3, **options, rngs=nnx.Rngs(0)))
     with pytest.raises(ValueError, match="num_classes"):
         correspondence(network)
 
@@ -189,10 +190,10 @@ def test_what_has_no_counterpart():
 )
 def test_every_option_has_names(options, name):
     """Each parameter has one name there, no two the same, and the values return."""
-    network = NCSNpp(8, 3, nf=8, ch_mult=(1, 2), num_res_blocks=1, attn_resolutions=(4,), **options, rngs=nnx.Rngs(0))
+    options = {"nf": 8, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (4,), **options}
+    network = draw(lambda: NCSNpp(8, 3, **options, rngs=nnx.Rngs(0)))
     pairs = correspondence(network)
     assert len({pair.theirs for pair in pairs}) == len(pairs) == len(jax.tree.leaves(network))
     assert any(pair.theirs.endswith(name) for pair in pairs)
     for pair in pairs:
         np.testing.assert_array_equal(pair.to_ours(pair.to_theirs()), pair.variable[...])
-    assert len(correspondence(DDPM(8, 3, nf=32, ch_mult=(1,), attn_resolutions=(), rngs=nnx.Rngs(0)))) > 0

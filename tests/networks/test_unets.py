@@ -9,14 +9,14 @@ import pytest
 from flax import nnx
 
 from score_sde.networks import DDPM, NCSNpp, NoiseToScore, ddpmpp
-from tests.networks.quick import quick_jit
+from tests.networks.quick import draw, quick_jit
 
 TINY = {"nf": 8, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (4,), "embedding_type": "positional"}
 
 
 def tiny(image_size=8, channels=2, seed=0, **options):
-    """A small network whose last layers are not silent."""
-    return NCSNpp(image_size, channels, **{**TINY, "init_scale": 1.0, **options}, rngs=nnx.Rngs(seed))
+    """A small network with weights that leave no layer silent."""
+    return draw(lambda: NCSNpp(image_size, channels, **{**TINY, **options}, rngs=nnx.Rngs(0)), seed)
 
 
 def images(*shape):
@@ -88,6 +88,7 @@ def test_noise_level_and_conditioning():
 def test_scale_by_sigma_and_data_range():
     x, plain = images(2, 8, 8, 2), tiny()
     by_level, by_table = tiny(scale_by_sigma=True), tiny(scale_by_sigma=True, sigmas=[50.0, 5.0, 0.5])
+    by_table.sigmas.set_value(jnp.array([50.0, 5.0, 0.5]))
     out = apply(plain, x, LEVELS)
     np.testing.assert_allclose(apply(by_level, x, LEVELS), out / LEVELS[:, None, None, None], rtol=1e-5, atol=1e-7)
     labels = jnp.array([2.0, 1.6])  # cut down to 2 and 1
@@ -159,23 +160,23 @@ def test_bfloat16():
 
 
 def test_rematerialisation_changes_memory_not_values():
-    x, keys = images(4, 32, 32, 2), jax.random.split(jax.random.key(0), 4)
-    levels = jnp.arange(4.0)
+    """The bytes that the forward pass leaves for the backward pass; XLA on a CPU undoes the saving, a GPU has it."""
+    x, keys = images(2, 8, 8, 2), jax.random.split(jax.random.key(0), 2)
 
-    @quick_jit
-    def gradient(network):
-        return jax.grad(lambda n: jnp.sum(n(x, levels, dropout_keys=keys) ** 2))(network)
+    def loss(network):
+        return jnp.sum(network(x, LEVELS, dropout_keys=keys) ** 2)
 
-    memory, gradients = {}, {}
+    kept, gradients = {}, {}
     for remat in ("none", "blocks", "full"):
-        network = tiny(32, attn_resolutions=(), num_res_blocks=2, remat=remat)
-        compiled = gradient.lower(network).compile()
-        memory[remat] = compiled.memory_analysis().temp_size_in_bytes
-        gradients[remat] = jax.tree.leaves(compiled(network))
+        network = tiny(attn_resolutions=(), dropout=0.1, remat=remat)
+        residuals = jax.tree.leaves(jax.eval_shape(lambda n: jax.vjp(loss, n)[1], network))
+        kept[remat] = sum(leaf.size * leaf.dtype.itemsize for leaf in residuals)
+        kept[remat] -= sum(leaf.nbytes for leaf in jax.tree.leaves(network))
+        gradients[remat] = jax.tree.leaves(quick_jit(jax.grad(loss))(network))
     for other in ("blocks", "full"):
         error = sum(jnp.sum((a - b) ** 2) for a, b in zip(gradients["none"], gradients[other], strict=True))
         assert float(jnp.sqrt(error / sum(jnp.sum(a**2) for a in gradients["none"]))) < 1e-6
-    assert memory["full"] < memory["blocks"] < memory["none"]
+    assert kept["full"] < kept["blocks"] < 0.3 * kept["none"], kept
 
 
 def test_families():
