@@ -14,13 +14,18 @@ def register(cls: type, *, static_unless_told: bool) -> None:
     the instance, so that a subclass may be registered before ``@dataclass`` has added its own.
     """
 
-    def flatten(value) -> tuple[list, tuple]:
+    def flatten_with_keys(value) -> tuple[list, tuple]:
         leaves: dict[str, Any] = {}
         static: dict[str, Any] = {}
         for field in dataclasses.fields(value):
             where = static if field.metadata.get("static", static_unless_told) else leaves
             where[field.name] = getattr(value, field.name)
-        return list(leaves.values()), (tuple(leaves), tuple(static.items()))
+        keyed = [(jax.tree_util.GetAttrKey(name), leaf) for name, leaf in leaves.items()]
+        return keyed, (tuple(leaves), tuple(static.items()))
+
+    def flatten(value) -> tuple[list, tuple]:
+        keyed, structure = flatten_with_keys(value)
+        return [leaf for _, leaf in keyed], structure
 
     def unflatten(structure: tuple, leaves) -> Any:
         value: Any = object.__new__(cls)
@@ -28,4 +33,4 @@ def register(cls: type, *, static_unless_told: bool) -> None:
             object.__setattr__(value, name, leaf)
         return value
 
-    jax.tree_util.register_pytree_node(cls, flatten, unflatten)
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)

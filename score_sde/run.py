@@ -1,27 +1,22 @@
-"""A trained thing: its model, its config, and the folder that it lives in.
-
-A workdir holds
-
-    config.json              the resolved config
-    checkpoints/STEP/        an Orbax checkpoint: {"raw": {name: array}, "ema": {name: array}}
-
-where a name is the path of a parameter in the network's tree, such as "down.0.blocks.1.conv_0.kernel".
-"""
+"""A trained thing: its model, its config, and the folder that it lives in (see ``score_sde.workdir``)."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
-from jaxtyping import Array, Key
+from jaxtyping import Array, Key, Shaped
 from ml_collections import ConfigDict
 
-from score_sde.config import build_model, build_network, build_sampler, sample_shape
-from score_sde.denoiser import Condition, NetworkDenoiser
-from score_sde.files import written_whole
+from score_sde import guidance, parameters
+from score_sde import workdir as layout
+from score_sde.config import build_model, build_network, build_sampler, build_scaling, build_source, get, sample_shape
+from score_sde.data import DataScaling
+from score_sde.denoiser import Condition, Denoiser, NetworkDenoiser
 from score_sde.samplers import Samples
 
 
@@ -46,6 +41,15 @@ class Run:
         """The steps of which the workdir has a checkpoint."""
         return [] if self.workdir is None else saved_steps(self.workdir)
 
+    @cached_property
+    def scaling(self) -> DataScaling:
+        """The map between data and model space."""
+        return build_scaling(self.config, self.source("train"))
+
+    def source(self, split: str = "train") -> Any:
+        """The data that the config names."""
+        return build_source(self.config, split)
+
     def sample(
         self,
         key: Key[Array, ""],
@@ -54,29 +58,52 @@ class Run:
         condition: Condition = None,
         **options: Any,
     ) -> Samples:
-        """N samples in model space, by any function of ``ss.samplers``; unless given, by the config's own sampler."""
+        """N samples in model space, by any function of ``ss.samplers``; unless given, by the config's own sampler.
+
+        With a condition, config.sampling.guidance is the scale of classifier-free guidance.
+        """
         draw = sampler or build_sampler(self.config)
-        return draw(self.model, key, n, sample_shape(self.config), condition=condition, **options)
+        return draw(self.guided(condition), key, n, sample_shape(self.config), condition=condition, **options)
+
+    def guided(self, condition: Condition) -> Denoiser:
+        """The model that the config samples from under this condition."""
+        scale = float(get(self.config, "sampling.guidance", 1.0))
+        if condition is None or scale == 1.0:
+            return self.model
+        interval = get(self.config, "sampling.guidance_interval", None)
+        null = {"label": get(self.config, "model.num_classes")}
+        return guidance.classifier_free(
+            self.model, scale, null=null, interval=None if interval is None else tuple(interval)
+        )
+
+    def some_labels(self, n: int) -> Condition:
+        """A condition for n pictures, each class in turn; None for an unconditional model."""
+        classes = get(self.config, "model.num_classes", None)
+        return None if classes is None else {"label": jnp.arange(n) % classes}
+
+    def to_images(self, x: Shaped[Array | np.ndarray, "..."]) -> Shaped[Array, "..."]:
+        """Model space to the data's own: levels in bytes for images, numbers for continuous data."""
+        return self.scaling.to_images(x)
 
 
 def load(workdir: str | Path, step: int | None = None, weights: str = "ema") -> Run:
-    """The run in a workdir: its newest checkpoint, or that of a step; the averaged weights, or "raw" ones."""
+    """The run in a workdir: its newest checkpoint, or that of a step; the averaged weights, or "raw" ones.
+
+    Of a running training it is the newest one that is whole; a damaged one is passed over with a warning.
+    """
     from score_sde.training import checkpoint
 
     workdir = Path(workdir)
-    config = _read_config(workdir)
-    steps = saved_steps(workdir)
-    if not steps:
-        raise ValueError(f"{workdir} has no checkpoint under checkpoints/ yet; has its training saved one?")
-    step = steps[-1] if step is None else step
-    if step not in steps:
-        raise ValueError(f"{workdir} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}")
-    saved = checkpoint.load_arrays(workdir / "checkpoints" / str(step))
-    if weights not in saved:
-        raise ValueError(f"weights = {weights!r}; the checkpoint of step {step} has {', '.join(map(repr, saved))}")
+    config = layout.read_config(workdir)
+    path = _choose(workdir, step)
+    groups = checkpoint.groups(path)
+    if weights not in groups:
+        there = [name for name in groups if name not in ("optimizer", "counters")]
+        raise ValueError(f"weights = {weights!r}; the checkpoint of step {path.name} has {', '.join(map(repr, there))}")
+    saved = checkpoint.load_arrays(path, (weights,))
     network = nnx.eval_shape(lambda: build_network(config, nnx.Rngs(0)))
-    set_arrays(network, saved[weights])
-    return Run(build_model(config, network), config, step, weights, workdir)
+    network = set_arrays(network, saved[weights])
+    return Run(build_model(config, network), config, int(path.name), weights, workdir)
 
 
 def save(workdir: str | Path, config: ConfigDict, step: int, networks: Mapping[str, nnx.Module]) -> Path:
@@ -87,53 +114,59 @@ def save(workdir: str | Path, config: ConfigDict, step: int, networks: Mapping[s
     target = workdir / "checkpoints" / str(step)
     if target.exists():
         raise ValueError(f"{target} exists already; give another folder, or remove it")
-    if workdir.exists() and any(workdir.iterdir()) and not (workdir / "config.json").exists():
-        raise ValueError(f"{workdir} is not empty and is no workdir (it has no config.json); give another folder")
-    text = json.dumps(config.to_dict(), indent=2, default=list) + "\n"
-    existing = workdir / "config.json"
-    if existing.exists() and existing.read_text() != text:
-        raise ValueError(f"{workdir} belongs to a run with another config; give another folder")
-    with written_whole(existing) as part:
-        part.write_text(text)
-    checkpoint.save_arrays(target, {name: get_arrays(network) for name, network in networks.items()})
+    layout.prepare(workdir, config)
+    groups = {name: get_arrays(network) for name, network in networks.items()}
+    checkpoint.save_arrays(target, groups, {"format": 1, "step": step, "weights": list(groups)})
     return workdir
 
 
-def saved_steps(workdir: Path) -> list[int]:
+def saved_steps(workdir: str | Path) -> list[int]:
     """The steps of the finished checkpoints in a workdir, in order."""
-    folder = Path(workdir) / "checkpoints"
-    return sorted(int(path.name) for path in folder.glob("*") if path.is_dir() and path.name.isdigit())
+    from score_sde.training import checkpoint
+
+    return checkpoint.steps(Path(workdir) / "checkpoints")
 
 
 def get_arrays(network: nnx.Module) -> dict[str, Array]:
-    """Every array of a network under the path of its name."""
-    return {".".join(map(str, path)): value[...] for path, value in nnx.to_flat_state(nnx.state(network))}
+    """Every array of a network by its name."""
+    trained, constants, _ = parameters.split(network)
+    return trained | constants
 
 
-def set_arrays(network: nnx.Module, arrays: Mapping[str, Array]) -> None:
-    """Put arrays into a network; a ValueError, and nothing changed, unless the names and shapes are its own."""
-    variables = {".".join(map(str, path)): variable for path, variable in nnx.to_flat_state(nnx.state(network))}
-    wrong = sorted(set(variables) ^ set(arrays))
-    wrong += [name for name in variables if name in arrays and variables[name].shape != arrays[name].shape]
+def set_arrays(network: nnx.Module, arrays: Mapping[str, Array]) -> Any:
+    """The network with other arrays; a ValueError unless the names and shapes are its own."""
+    trained, constants, structure = parameters.split(network)
+    mine = trained | constants
+    wrong = sorted(set(mine) ^ set(arrays))
+    wrong += [name for name in mine if name in arrays and mine[name].shape != arrays[name].shape]
     if wrong:
         raise ValueError(
             f"the checkpoint is not of the network that config.json describes: {len(wrong)} parameters differ in name or "
             f"shape, such as {', '.join(wrong[:4])}. Was config.json edited?"
         )
-    state = nnx.state(network)
-    for path, variable in nnx.to_flat_state(state):
-        variable.set_value(jax.numpy.asarray(arrays[".".join(map(str, path))]))
-    nnx.update(network, state)
+    return structure.build({name: jnp.asarray(arrays[name]) for name in mine})
 
 
-def _read_config(workdir: Path) -> ConfigDict:
-    file = workdir / "config.json"
-    if not workdir.is_dir():
-        raise ValueError(f"there is no folder {workdir}")
-    if not file.exists():
-        found = ", ".join(sorted(path.name for path in workdir.iterdir())[:5]) or "nothing"
-        raise ValueError(f"{workdir} is no workdir: it has no config.json (it holds {found})")
-    try:
-        return ConfigDict(json.loads(file.read_text()))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{file} is damaged: {error}") from error
+def _choose(workdir: Path, step: int | None) -> Path:
+    """The checkpoint of a step, or the newest one that is not damaged. Nothing is moved: the run may be training."""
+    import warnings
+
+    from score_sde.training import checkpoint
+
+    steps = saved_steps(workdir)
+    if not steps:
+        raise ValueError(f"{workdir} has no checkpoint under checkpoints/ yet; has its training saved one?")
+    if step is not None:
+        if step not in steps:
+            raise ValueError(f"{workdir} has no checkpoint of step {step}; it has {', '.join(map(str, steps))}")
+        checkpoint.check(workdir / "checkpoints" / str(step))
+        return workdir / "checkpoints" / str(step)
+    for newest in reversed(steps):
+        path = workdir / "checkpoints" / str(newest)
+        try:
+            checkpoint.check(path)
+            return path
+        except checkpoint.DamagedError as error:
+            problem = error
+            warnings.warn(f"{error}; the one before it is used", stacklevel=3)
+    raise problem

@@ -11,6 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from score_sde.config.fields import check
 from score_sde.interop.config_files import run_config_file
 from score_sde.interop.defaults import cifar10
 
@@ -78,7 +79,13 @@ def read_config(path_or_config: str | Path | ConfigDict) -> ConfigDict:
 
 
 def translate(original: ConfigDict) -> ConfigDict:
-    """A config in our schema. A config that is in it already comes back as it is, field by field."""
+    """A config in our schema. A config that is in it already comes back as it is.
+
+    Ours say how to sample with ``sampling.scheme``, which the original does not have. They may have no unknown field.
+    """
+    if "scheme" in original.get("sampling", {}):
+        check(original)
+        return original
     _check_sections(original)
     name = str(original.get("model", {}).get("name", "")).lower()
     known = {section: dict(fields) for section, fields in _common().items()}

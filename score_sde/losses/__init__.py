@@ -6,6 +6,7 @@ it is estimated, and cancel out of the expectation.
 """
 
 from score_sde.losses.denoising import denoising, denoising_at, discrete, discrete_at, drop_condition
+from score_sde.losses.held_out import levels, per_level, without_dropout
 from score_sde.losses.times import LogitNormal, LogNormal, LogSNRUniform, Stratified, Times, Uniform
 from score_sde.losses.weightings import (
     edm,
@@ -30,8 +31,11 @@ __all__ = [
     "drop_condition",
     "edm",
     "emphasise",
+    "levels",
     "likelihood",
     "min_snr",
+    "per_level",
     "score_matching",
     "truncated_snr",
+    "without_dropout",
 ]

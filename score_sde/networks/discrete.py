@@ -3,13 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
-
-from score_sde.networks.ncsnpp import Table
 
 
 class NoiseToScore(nnx.Module):
@@ -21,7 +19,7 @@ class NoiseToScore(nnx.Module):
 
     def __init__(self, network: Any, stds: ArrayLike | Sequence[float]):
         self.network = network
-        self.stds = Table(jnp.asarray(stds, jnp.float32))
+        self.stds = tuple(float(std) for std in np.asarray(stds))  # belongs to the chain, not to the weights
 
     def __call__(
         self,
@@ -32,5 +30,5 @@ class NoiseToScore(nnx.Module):
         dropout_keys: Key[Array, "batch"] | None = None,
     ) -> Float[Array, "batch *shape"]:
         noise = self.network(x, noise_level, condition, dropout_keys=dropout_keys)
-        std = jax.lax.stop_gradient(self.stds[...])[noise_level.astype(jnp.int32)]
+        std = jnp.asarray(self.stds, jnp.float32)[noise_level.astype(jnp.int32)]
         return -noise / std.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))

@@ -1,27 +1,205 @@
-"""Checkpoints, the one place that knows Orbax."""
+"""Checkpoints, the one place that knows Orbax: whole or not there, and known to be undamaged.
 
-from collections.abc import Mapping
+    checkpoints/STEP/    an Orbax checkpoint of named groups of named arrays, and manifest.json beside its files:
+                         a BLAKE2b hash of each file, and what else there is to know (a JSON dictionary)
+    checkpoints/.STEP.part    one that is being written: it takes its name when manifest.json is in it
+    checkpoints/damaged/      those whose files are not what was written
+
+Orbax itself notices a missing file, not a flipped bit: hence the hashes.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array
 from orbax.checkpoint import v1 as ocp
 
 Groups = Mapping[str, Mapping[str, Array]]
+MANIFEST = "manifest.json"
 
 
-def save_arrays(path: Path, groups: Groups) -> None:
-    """Write named groups of named arrays; the folder takes its name when it is whole."""
-    ocp.save(path.resolve(), {name: dict(arrays) for name, arrays in groups.items()})
+class DamagedError(ValueError):
+    """A checkpoint whose files are missing, or not what was written."""
 
 
-def load_arrays(path: Path) -> dict[str, dict[str, Array]]:
-    """Read them again; a ValueError if the folder is no whole checkpoint."""
+def save_arrays(path: Path, groups: Groups, about: Mapping[str, Any] | None = None) -> None:
+    """Write a checkpoint, and wait for it."""
+    writing = Writing(path, groups, about)
+    writing.wait()
+
+
+class Writing:
+    """A checkpoint that is being written in the background.
+
+    The arrays are copied before this returns, so that they may be donated to the next step. With several hosts each
+    calls this, and each writes its part.
+    """
+
+    def __init__(self, path: Path, groups: Groups, about: Mapping[str, Any] | None = None):
+        self.path, self.error = path.resolve(), None
+        self._part = self.path.with_name(f".{path.name}.part")
+        arrays: Any = {name: dict(group) for name, group in groups.items()}
+        if jax.default_backend() == "cpu":
+            arrays = jax.tree.map(jnp.copy, arrays)  # elsewhere Orbax copies them to the host itself
+        self._about = dict(about or {})
+        self._response: Any = None
+        try:
+            if jax.process_index() == 0:
+                shutil.rmtree(self._part, ignore_errors=True)
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            _wait_for_all(f"begin {self.path.name}")
+            self._response = ocp.save_async(self._part, arrays)
+        except Exception as error:
+            self.error = error
+        self._thread = threading.Thread(target=self._finish, name=f"checkpoint {path.name}")
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Until it is there; raises what went wrong."""
+        self._thread.join()
+        if self.error is not None:
+            raise self.error
+
+    def done(self) -> bool:
+        """Whether it is there, or has failed."""
+        return not self._thread.is_alive()
+
+    def _finish(self) -> None:
+        try:
+            if self.error is not None:
+                raise self.error
+            self._response.result()
+            if jax.process_index() == 0:
+                manifest = {**self._about, "hashes": _hashes(self._part)}
+                with (self._part / MANIFEST).open("w") as file:
+                    json.dump(manifest, file, indent=1)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.rename(self._part, self.path)
+        except Exception as error:
+            self.error = error
+            if jax.process_index() == 0:
+                shutil.rmtree(self._part, ignore_errors=True)
+
+
+def steps(folder: Path) -> list[int]:
+    """The steps of the finished checkpoints in a folder, in order."""
+    return sorted(int(path.name) for path in Path(folder).glob("*") if path.is_dir() and path.name.isdigit())
+
+
+def check(path: Path) -> dict[str, Any]:
+    """The manifest of a checkpoint; a DamagedError unless each of its files is what was written."""
     try:
-        stored = ocp.metadata(path.resolve()).metadata
-        here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        wanted = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), stored)
-        return ocp.load(path.resolve(), wanted)
-    except Exception as error:  # Orbax and TensorStore raise errors of many kinds for a damaged folder
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"the checkpoint {path} is damaged or half-written ({reason}); use another step") from error
+        manifest = json.loads((path / MANIFEST).read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise DamagedError(f"the checkpoint {path} is half-written or damaged: {MANIFEST}: {error}") from error
+    found = _hashes(path)
+    wrong = sorted(name for name in manifest["hashes"] if found.get(name) != manifest["hashes"][name])
+    if wrong:
+        missing = [name for name in wrong if name not in found]
+        what = f"{missing[0]} is missing" if missing else f"{wrong[0]} is not what was written"
+        raise DamagedError(f"the checkpoint {path} is damaged: {what}; use another step")
+    return manifest
+
+
+def groups(path: Path) -> list[str]:
+    """The names of a checkpoint's groups."""
+    return list(_stored(path))
+
+
+def load_arrays(
+    path: Path, groups: tuple[str, ...] | None = None, sharding: Callable[[str, str], Any] | None = None
+) -> dict[str, dict[str, Array]]:
+    """Read the groups of a checkpoint that was checked. ``sharding(group, name)``: where to put an array."""
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    stored = _stored(path)
+    try:
+        wanted = {
+            group: {
+                name: jax.ShapeDtypeStruct(
+                    leaf.shape, leaf.dtype, sharding=here if sharding is None else sharding(group, name)
+                )
+                for name, leaf in arrays.items()
+            }
+            if groups is None or group in groups
+            else dict.fromkeys(arrays, ocp.PLACEHOLDER)
+            for group, arrays in stored.items()
+        }
+        loaded: Any = ocp.load(path.resolve(), wanted)
+    except Exception as error:
+        raise _damaged(path, error) from error
+    return {group: arrays for group, arrays in loaded.items() if groups is None or group in groups}
+
+
+def newest_whole(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The newest checkpoint that is undamaged, with its manifest. Damaged ones are set aside, with a warning."""
+    for step in reversed(steps(folder)):
+        path = folder / str(step)
+        try:
+            return path, check(path)
+        except DamagedError as error:
+            aside = _free_name(folder / "damaged" / path.name)
+            warnings.warn(f"{error}. It is set aside as {aside}, and the one before it is used", stacklevel=2)
+            if jax.process_index() == 0:
+                aside.parent.mkdir(exist_ok=True)
+                os.rename(path, aside)
+    return None
+
+
+def clean(folder: Path) -> None:
+    """Remove what a killed run left half-written."""
+    for part in folder.glob(".*.part*"):
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a checkpoint: it loses its name first, so that no half of it is ever taken for one."""
+    doomed = path.with_name(f".{path.name}.part.old")
+    shutil.rmtree(doomed, ignore_errors=True)
+    os.rename(path, doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _stored(path: Path) -> Mapping[str, Mapping[str, Any]]:
+    try:
+        return ocp.metadata(path.resolve()).metadata
+    except Exception as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> DamagedError:
+    """Orbax and TensorStore raise errors of many kinds for a damaged folder."""
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return DamagedError(f"the checkpoint {path} is damaged or half-written ({reason}); use another step")
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """BLAKE2b of each file under a folder, by its path in it."""
+    found = {}
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder).as_posix()
+        if file.is_file() and name != MANIFEST:
+            with file.open("rb") as stream:
+                found[name] = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    return found
+
+
+def _free_name(path: Path) -> Path:
+    names = [path, *(path.with_name(f"{path.name}.{k}") for k in range(1, 1000))]
+    return next(name for name in names if not name.exists())
+
+
+def _wait_for_all(what: str) -> None:
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(what)

@@ -1,0 +1,5 @@
+"""Functions from denoiser to denoiser: samplers and likelihood never know that a model is guided."""
+
+from score_sde.guidance.classifier_free import ClassifierFree, classifier_free
+
+__all__ = ["ClassifierFree", "classifier_free"]

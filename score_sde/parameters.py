@@ -1,0 +1,76 @@
+"""A model's arrays by their names, such as "down.0.blocks.1.conv_0.kernel", and the model made from them again.
+
+Names are what checkpoints, sharding rules and groups of parameters speak of. They are the paths in the network, without
+the denoiser that it lies in.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from flax import nnx
+from jaxtyping import Array, PyTree
+
+Arrays = dict[str, Array]
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class Structure:
+    """All of a model but its arrays: what it is made of, and how its arrays are called."""
+
+    treedef: Any
+    names: tuple[str, ...]
+
+    def build(self, *arrays: Mapping[str, Array]) -> Any:
+        """The model with these arrays; the names may be spread over several dictionaries."""
+        merged: dict[str, Array] = {}
+        for part in arrays:
+            merged |= part
+        return jax.tree.unflatten(self.treedef, [merged[name] for name in self.names])
+
+
+def split(model: PyTree) -> tuple[Arrays, Arrays, Structure]:
+    """(parameters that are trained, constants, structure). Constants are the NNX variables that are no ``nnx.Param``,
+    such as random frequencies, and whatever is no floating-point array.
+    """
+    variables, _ = jax.tree_util.tree_flatten_with_path(model, is_leaf=lambda node: isinstance(node, nnx.Variable))
+    leaves, treedef = jax.tree.flatten(model)
+    parameters: Arrays = {}
+    constants: Arrays = {}
+    names: list[str] = []
+    for (path, variable), leaf in zip(variables, leaves, strict=True):
+        name = _name(path)
+        names.append(name)
+        floating = jax.numpy.issubdtype(leaf.dtype, jax.numpy.floating)
+        trained = floating and (isinstance(variable, nnx.Param) or not isinstance(variable, nnx.Variable))
+        (parameters if trained else constants)[name] = leaf
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"two arrays of the model are called {twice!r}; rename one of the fields")
+    return parameters, constants, Structure(treedef, tuple(names))
+
+
+def named(tree: PyTree) -> Arrays:
+    """The leaves of any tree by their paths, an optimiser's state for instance."""
+    return {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def rename(tree: PyTree, arrays: Mapping[str, Any]) -> PyTree:
+    """A tree like this one from the dictionary that ``named`` made of such a tree."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: arrays[_name(path)], tree)
+
+
+def _name(path: tuple) -> str:
+    parts = [_part(key) for key in path]
+    while len(parts) > 1 and parts[0] == "network":
+        del parts[0]
+    return ".".join(parts)
+
+
+def _part(key: Any) -> str:
+    for attribute in ("name", "key", "idx"):
+        if hasattr(key, attribute):
+            return str(getattr(key, attribute))
+    return str(key)

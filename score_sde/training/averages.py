@@ -1,0 +1,52 @@
+"""Moving averages of the parameters, θ̄ ← β_n θ̄ + (1 − β_n) θ after the n-th step, n = 1, 2, ...
+
+An average is given by its decay, a function n -> β_n; a training keeps several of them under names of their own.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from score_sde.checks import require
+from score_sde.parameters import Arrays
+
+Decay: TypeAlias = Callable[[Int[Array, ""]], Float[Array, ""]]
+
+
+def constant(rate: float, *, warmup: bool = True) -> Decay:
+    """β_n = rate, or min(rate, (1 + n)/(10 + n)) with the warm-up of the original, which forgets the first steps."""
+    require(0 <= rate < 1, f"rate = {rate}; allowed: from 0 to below 1, such as 0.9999")
+
+    def decay(n: Int[Array, ""]) -> Float[Array, ""]:
+        return jnp.minimum(rate, (1 + n) / (10 + n)) if warmup else jnp.full((), rate, jnp.float32)
+
+    return decay
+
+
+def power(width: float) -> Decay:
+    """β_n = (1 − 1/n)^(γ+1): θ̄_n ∝ Σ k^γ θ_k, a window that grows with the training (Karras et al. 2024, section 3.1).
+
+    ``width`` is σ_rel, the standard deviation of the window over the length of the training, 0.05 or 0.1 for instance:
+    σ_rel² = (γ + 1)/((γ + 2)² (γ + 3)).
+    """
+    require(0 < width < 0.289, f"width = {width}; allowed: above 0 and below 0.289 (an even window)")
+    gamma = exponent(width)
+
+    def decay(n: Int[Array, ""]) -> Float[Array, ""]:
+        return (1 - 1 / n) ** (gamma + 1)
+
+    return decay
+
+
+def exponent(width: float) -> float:
+    """γ of a relative width: the root of γ³ + 7γ² + (16 − σ⁻²)γ + (12 − σ⁻²) = 0 above −1/2."""
+    roots = np.roots([1, 7, 16 - width**-2, 12 - width**-2])
+    return float(np.max(roots.real))
+
+
+def update(average: Arrays, parameters: Arrays, decay: Float[Array, ""]) -> Arrays:
+    """θ̄ + (1 − β)(θ − θ̄), which leaves θ̄ as it is to the last bit where θ does not move."""
+    return {name: mean + (1 - decay) * (parameters[name] - mean) for name, mean in average.items()}

@@ -1,0 +1,110 @@
+"""Where measurements go: metrics.jsonl always, TensorBoard, Weights & Biases; and what a person sees in the terminal."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from score_sde.files import written_whole
+from score_sde.samplers.generate import clock
+
+
+class Metrics:
+    """Writers for a workdir. Of lines that a resumed run will write again, the old ones are dropped at the start."""
+
+    def __init__(self, workdir: Path, step: int, config: Any, *, tensorboard: bool = True, wandb: str | None = None):
+        self.file = workdir / "metrics.jsonl"
+        if self.file.exists():
+            kept = [line for line in self.file.read_text().splitlines(True) if _step(line) <= step]
+            with written_whole(self.file) as part:
+                part.write_text("".join(kept))
+        self._writer: Any = None
+        if tensorboard:
+            from tensorboardX import SummaryWriter
+
+            self._writer = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+        self._wandb: Any = None
+        if wandb is not None:
+            try:
+                import wandb as weights_and_biases
+            except ImportError as error:
+                raise ValueError(
+                    f"config.training.wandb = {wandb!r} needs Weights & Biases: pip install wandb"
+                ) from error
+            self._wandb = weights_and_biases.init(
+                project=wandb, dir=str(workdir), config=config.to_dict(), id=workdir.name, resume="allow"
+            )
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """One measurement."""
+        line = {"step": step} | {name: float(f"{value:.8g}") for name, value in values.items()}
+        with self.file.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+        if self._wandb is not None:
+            self._wandb.log(dict(values), step=step)
+
+    def image(self, step: int, name: str, picture: Any) -> None:
+        """A picture (height, width, 3) in bytes."""
+        if self._writer is not None:
+            self._writer.add_image(name, picture, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Flush what is buffered."""
+        if self._writer is not None:
+            self._writer.close()
+        if self._wandb is not None:
+            self._wandb.finish()
+
+
+def read(workdir: Path) -> list[dict[str, float]]:
+    """The measurements of a run; a last line that was cut off by a kill is left out."""
+    file = Path(workdir) / "metrics.jsonl"
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [json.loads(line) for line in lines if _step(line) < float("inf")]
+
+
+class Display:
+    """Step, loss, images/s and remaining time: one line rewritten on a terminal, plain lines elsewhere."""
+
+    def __init__(self, first: int, last: int, batch_size: int, stream: TextIO | None = None, every: float = 10.0):
+        self.first, self.last, self.batch_size = first, last, batch_size
+        self.stream = stream or sys.stderr
+        self.live = self.stream.isatty()
+        self.every = 0.2 if self.live else every
+        self.began, self.shown = time.monotonic(), -1e9
+
+    def show(self, step: int, values: Mapping[str, float]) -> None:
+        """The state of things, unless it was just shown."""
+        now = time.monotonic()
+        if now - self.shown < self.every and step < self.last:
+            return
+        self.shown = now
+        pace = (step - self.first) / max(now - self.began, 1e-9)
+        left = clock((self.last - step) / pace) if pace > 0 else "?"
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        line = f"step {step}/{self.last}  {numbers}  {pace * self.batch_size:.0f} examples/s  {left} left"
+        self.stream.write(f"\r\033[K{line}" if self.live else line + "\n")
+        self.stream.flush()
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self.stream.write(f"\r\033[K{text}\n" if self.live else text + "\n")
+        self.stream.flush()
+
+    def close(self) -> None:
+        """Leave the line that was rewritten."""
+        if self.live:
+            self.stream.write("\n")
+
+
+def _step(line: str) -> float:
+    """The step of a line of metrics.jsonl; infinite if the line is not whole."""
+    try:
+        return json.loads(line)["step"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return float("inf")

@@ -1,0 +1,149 @@
+"""How a step lies over devices. The same step function under each strategy:
+
+"mesh"   ``jax.jit`` over all devices of all hosts: the batch is divided over the axis "data"; parameters are whole on
+         each device, or divided too where a rule says so (as FSDP does). XLA adds the gradients up.
+"pmap"   ``jax.pmap``, as the original: each device has a copy of everything and its part of the batch, and the step
+         itself takes the mean of the gradients over the axis "data".
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jaxtyping import Array, Key, PyTree
+
+from score_sde.checks import require
+from score_sde.parameters import named, rename
+from score_sde.training.state import TrainState
+from score_sde.training.step import Batch, Metrics, TrainStep, example_keys
+
+AXIS = "data"
+Layout: TypeAlias = str | tuple[str | None, ...]  # "whole", "largest", or for each axis "data" or None
+Rule: TypeAlias = tuple[str, Layout]
+FSDP: tuple[Rule, ...] = ((".*", "largest"),)
+Program: TypeAlias = Callable[[TrainState, Sequence[Batch], Key[Array, ""]], tuple[TrainState, Metrics]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Parallel:
+    """A strategy over devices. ``rules``: (regular expression, layout) pairs, of which the first that is found in the
+    name of an array decides: "whole", "largest" (its largest axis that the devices divide), or a tuple such as
+    (None, "data"). Arrays that no rule finds are whole.
+    """
+
+    strategy: str = "mesh"
+    rules: tuple[Rule, ...] = ()
+    devices: tuple[jax.Device, ...] | None = None  # all of them
+
+    def __post_init__(self):
+        require(self.strategy in ("mesh", "pmap"), f'strategy = {self.strategy!r}; allowed: "mesh", "pmap"')
+        require(
+            self.strategy == "mesh" or not self.rules,
+            'strategy = "pmap" keeps whole parameters on each device; use strategy = "mesh" to divide them by rules',
+        )
+
+    @cached_property
+    def mesh(self) -> jax.sharding.Mesh:
+        """One axis over the devices, called "data"."""
+        devices = self.devices or tuple(jax.devices())
+        return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+
+    @property
+    def axis_name(self) -> str | None:
+        """What ``make_train_step`` must be told."""
+        return AXIS if self.strategy == "pmap" else None
+
+    @property
+    def batch_sharding(self) -> NamedSharding | None:
+        """How the pipeline shall place batches; pmap takes this host's rows as they are."""
+        return NamedSharding(self.mesh, PartitionSpec(AXIS)) if self.strategy == "mesh" else None
+
+    def check_batch_size(self, batch_size: int, accumulate: int = 1) -> None:
+        """A ValueError unless each device gets the same number of examples, and each part of its share too."""
+        parts, n = self.mesh.size * accumulate, self.mesh.size
+        require(
+            batch_size % parts == 0,
+            f"batch_size = {batch_size} cannot be divided over {n} devices"
+            + (f" and {accumulate} parts (accumulate)" if accumulate > 1 else "")
+            + f"; choose a multiple of {parts}, such as {max(1, round(batch_size / parts)) * parts}",
+        )
+
+    def shardings(self, state: PyTree) -> PyTree:
+        """The sharding of each array of a state, by the rules."""
+        layouts = {name: self._sharding(name, leaf.shape) for name, leaf in named(state).items()}
+        return rename(state, layouts)
+
+    def place(self, state: TrainState) -> TrainState:
+        """The state on the devices; every host holds the same one before."""
+        return jax.tree.map(_place, state, self.shardings(state))
+
+    def compile(self, train_step: TrainStep) -> Program:
+        """(state, batches, key) -> (state, metrics with one entry a batch): one step for each batch, in one device call.
+
+        The state is donated. Another number of batches compiles once more.
+        """
+
+        def program(state: TrainState, batches: Sequence[Batch], key: Key[Array, ""]) -> tuple[TrainState, Metrics]:
+            def one(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+                return train_step(state, batch, example_keys(key, state.step, batch["position"]))
+
+            if len(batches) == 1:  # without a loop around it XLA has more freedom
+                state, metrics = one(state, batches[0])
+                return state, jax.tree.map(lambda a: a[None], metrics)
+            return jax.lax.scan(one, state, jax.tree.map(lambda *rows: jnp.stack(rows), *batches))
+
+        if self.strategy == "mesh":
+            whole = NamedSharding(self.mesh, PartitionSpec())
+
+            def with_layout(state, batches, key):
+                layout = self.shardings(state)
+                state, metrics = program(jax.lax.with_sharding_constraint(state, layout), batches, key)
+                return (
+                    jax.lax.with_sharding_constraint(state, layout),
+                    jax.lax.with_sharding_constraint(metrics, jax.tree.map(lambda _: whole, metrics)),
+                )
+
+            return jax.jit(with_layout, donate_argnums=0)
+        devices = [d for d in self.mesh.devices.flat if d.process_index == jax.process_index()]
+        mapped = jax.pmap(
+            program, AXIS, in_axes=(None, 0, None), out_axes=(None, None), donate_argnums=0, devices=self.devices
+        )
+
+        def divided(state: TrainState, batches: Sequence[Batch], key: Key[Array, ""]) -> tuple[TrainState, Metrics]:
+            rows = jax.tree.map(lambda a: np.asarray(a).reshape(len(devices), -1, *a.shape[1:]), tuple(batches))
+            return mapped(state, rows, key)
+
+        return divided
+
+    def _sharding(self, name: str, shape: tuple[int, ...]) -> NamedSharding:
+        layout = next((layout for pattern, layout in self.rules if re.search(pattern, name)), "whole")
+        return NamedSharding(self.mesh, PartitionSpec(*_axes(name, layout, shape, self.mesh.size)))
+
+
+def _axes(name: str, layout: Layout, shape: tuple[int, ...], n: int) -> tuple[str | None, ...]:
+    if layout == "whole" or not shape:
+        return ()
+    if layout == "largest":
+        fitting = [axis for axis, size in enumerate(shape) if size % n == 0]
+        if not fitting:
+            return ()
+        largest = max(fitting, key=lambda axis: shape[axis])
+        return tuple(AXIS if axis == largest else None for axis in range(len(shape)))
+    require(
+        isinstance(layout, tuple) and len(layout) == len(shape) and set(layout) <= {AXIS, None},
+        f'the layout {layout!r} does not fit {name} of shape {shape}: "whole", "largest", or a tuple with "data" or '
+        f"None for each of its {len(shape)} axes",
+    )
+    return layout  # type: ignore[return-value]
+
+
+def _place(leaf: Any, sharding: NamedSharding) -> jax.Array:
+    """Also over hosts: each has the whole array and gives its own devices their parts."""
+    value = np.asarray(leaf)
+    return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])

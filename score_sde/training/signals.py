@@ -1,0 +1,41 @@
+"""Being asked to end: by a scheduler, or from the keyboard."""
+
+import contextlib
+import signal
+from typing import Any
+
+import jax
+import numpy as np
+
+
+class Signals:
+    """SIGTERM and SIGINT as a request to save and end after the step; the second one ends at once."""
+
+    def __init__(self):
+        self._received = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Signals":
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(ValueError):  # not in the main thread, as in some notebooks
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def received(self, step: int) -> bool:
+        """Whether to end now; the same answer on every host."""
+        if jax.process_count() == 1:
+            return self._received
+        from jax.experimental import multihost_utils
+
+        flags = multihost_utils.process_allgather(np.array(self._received)) if step % 10 == 0 else np.array(False)
+        return bool(np.any(flags))
+
+    def _note(self, number: int, frame: Any) -> None:
+        if self._received:
+            signal.signal(number, self._before[number])
+            signal.raise_signal(number)
+        self._received = True

@@ -1,0 +1,99 @@
+"""The folder of a run:
+
+config.json                  the config, with every default written out
+launches.jsonl               for each start: when, which versions, devices, git commit
+checkpoints/STEP/            see ``score_sde.training.checkpoint``; the groups are "raw", "ema", ... and "optimizer"
+metrics.jsonl                a line for each measurement: {"step": ..., "loss": ..., ...}
+tensorboard/                 the same for TensorBoard
+samples/STEP.png             samples drawn at snapshots
+reports/                     loss curve, loss per noise level
+eval/, or --eval_folder      results of --mode=eval and --mode=sample, a file for each step
+"""
+
+import json
+import platform
+import subprocess
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from score_sde.config.fields import differences
+from score_sde.files import written_whole
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "diffrax", "ml_collections", "numpy")
+
+
+def prepare(workdir: Path, config: ConfigDict, *, replace_config: bool = False) -> None:
+    """Make the folder, or go on in it if it belongs to the same config; a ValueError if not."""
+    workdir = Path(workdir)
+    file = workdir / "config.json"
+    if workdir.exists() and not workdir.is_dir():
+        raise ValueError(f"workdir = {workdir} is a file; give a folder")
+    if file.exists():
+        changed = differences(read_config(workdir), config)
+        if changed and not replace_config:
+            raise ValueError(
+                f"{workdir} belongs to a run with another config:\n  " + "\n  ".join(changed) + "\nGive another "
+                "--workdir, or --replace_config to go on there with the new config"
+            )
+    elif workdir.exists() and any(path.name != "tensorboard" for path in workdir.iterdir()):
+        raise ValueError(f"{workdir} is not empty and is no workdir (it has no config.json); give another folder")
+    try:
+        with written_whole(file) as part:
+            part.write_text(config_text(config))
+    except OSError as error:
+        raise ValueError(
+            f"cannot write to workdir = {workdir}: {error.strerror}; give a folder you can write to"
+        ) from None
+
+
+def config_text(config: ConfigDict) -> str:
+    """What stands in config.json."""
+    return json.dumps(config.to_dict(), indent=2, default=list) + "\n"
+
+
+def read_config(workdir: Path) -> ConfigDict:
+    """The config of a workdir; a ValueError that says what the folder is instead."""
+    file = Path(workdir) / "config.json"
+    if not Path(workdir).is_dir():
+        raise ValueError(f"there is no folder {workdir}")
+    if not file.exists():
+        found = ", ".join(sorted(path.name for path in Path(workdir).iterdir())[:5]) or "nothing"
+        raise ValueError(f"{workdir} is no workdir: it has no config.json (it holds {found})")
+    try:
+        return ConfigDict(json.loads(file.read_text()))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file} is damaged: {error}") from error
+
+
+def note_launch(workdir: Path, mode: str, step: int) -> None:
+    """Add a line to launches.jsonl."""
+    launch = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "mode": mode,
+        "step": step,
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in PACKAGES},
+        "devices": [f"{d.platform}: {d.device_kind}" for d in jax.devices()],
+        "hosts": jax.process_count(),
+        "git": git_commit(),
+    }
+    with (Path(workdir) / "launches.jsonl").open("a") as file:
+        file.write(json.dumps(launch) + "\n")
+
+
+def git_commit() -> str | None:
+    """The commit of the code that runs, "+" if files differ from it; None outside a repository."""
+
+    def git(*arguments: str) -> Any:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
