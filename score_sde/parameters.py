@@ -12,7 +12,7 @@ import jax
 from flax import nnx
 from jaxtyping import Array, PyTree
 
-Arrays = dict[str, Array]
+Arrays = dict[str, Any]  # arrays, or what stands for them while a model is abstract
 
 
 @jax.tree_util.register_static
@@ -31,7 +31,7 @@ class Structure:
         return jax.tree.unflatten(self.treedef, [merged[name] for name in self.names])
 
 
-def split(model: PyTree) -> tuple[Arrays, Arrays, Structure]:
+def split(model: Any) -> tuple[Arrays, Arrays, Structure]:
     """(parameters that are trained, constants, structure). Constants are the NNX variables that are no ``nnx.Param``,
     such as random frequencies, and whatever is no floating-point array.
     """

@@ -21,9 +21,9 @@ def get(config: ConfigDict, path: str, default: Any = _MISSING) -> Any:
     return value
 
 
-def choose(config: ConfigDict, path: str, allowed: Mapping[str, Any]) -> Any:
+def choose(config: ConfigDict, path: str, allowed: Mapping[str, Any], default: Any = _MISSING) -> Any:
     """What the string at this path stands for, among what is allowed."""
-    value = get(config, path)
+    value = get(config, path, default)
     key = value.lower() if isinstance(value, str) else value
     if key not in allowed:
         raise ValueError(f"config.{path} = {value!r}; allowed: {', '.join(map(repr, allowed))}")

@@ -118,5 +118,5 @@ def _times(config: ConfigDict, axis_name: str | None) -> losses.Times:
         "logit_normal": losses.LogitNormal(),
     }
     path = get(config, "training.times", "uniform")
-    times = import_path(path)() if ":" in path else choose({"training": {"times": path}}, "training.times", named)
+    times = import_path(path)() if ":" in path else choose(config, "training.times", named, "uniform")
     return losses.Stratified(times, axis_name) if get(config, "training.stratified", False) else times

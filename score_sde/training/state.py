@@ -33,7 +33,7 @@ class TrainState:
 
     @classmethod
     def create(
-        cls, model: PyTree, optimizer: optax.GradientTransformation, averages: Mapping[str, Decay] | None = None
+        cls, model: Any, optimizer: optax.GradientTransformation, averages: Mapping[str, Decay] | None = None
     ) -> "TrainState":
         """The state before the first step. The arrays are copied: the model stays usable when the state is donated."""
         parameters, constants, structure = split(jax.tree.map(jnp.array, model))
