@@ -42,7 +42,7 @@ Variance = Literal["posterior", "forward"]
 
 @dataclasses.dataclass(frozen=True)
 class Bound:
-    """log p(x_0) >= log_prob = −prior − diffusion + decoder, in nats, each with the noise averaged by few draws. A pytree."""
+    """log p(x_0) >= log_prob = −prior − diffusion + decoder, in nats; the noise in each is drawn. A pytree."""
 
     prior: Float[Array, "n"]
     diffusion: Float[Array, "n"]

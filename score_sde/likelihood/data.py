@@ -62,7 +62,7 @@ def check_data(data: Any, scaling: DataScaling) -> None:
     if is_concrete(data):
         low, high = int(np.min(data)), int(np.max(data))
         require(
-            0 <= low and high < scaling.levels,
+            low >= 0 and high < scaling.levels,
             f"the data range from {low} to {high}, but scaling.levels = {scaling.levels} means 0 to "
             f"{scaling.levels - 1}; is it the scaling of another source?",
         )

@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
 from score_sde import pytree
-from score_sde.checks import Sample, is_concrete, per_sample, require, sum_over_sample
+from score_sde.checks import is_concrete, per_sample, require, sum_over_sample
 from score_sde.denoiser import Condition, Denoiser, check_condition
 from score_sde.likelihood import divergence as divergences
 from score_sde.likelihood.flow import Method, Path, Steps, follow, scale
@@ -44,7 +44,7 @@ class LogLikelihood:
     sde: SDE
 
     def prior_mismatch(self, truth: Any) -> Float[Array, "n"]:
-        """Log prior(z) − log p_t_end(z) at the latents: what log_prob owes to a prior that is not quite the density at t_end.
+        """Log prior(z) − log p_t_end(z) at the latents: what log_prob owes to a prior that is not p at t_end.
 
         ``truth``: an exact distribution of ``ss.analytic``, or anything with log_prob(x, sde=, t=). Without this
         term log_prob would be that of x at t_min exactly; under VE it reaches 1.7e-2 nats a dimension.
@@ -97,7 +97,7 @@ def log_likelihood(
     """
     x = _checked(model, x, condition, rtol, atol, steps, max_steps, solver)
     require(last_step in get_args(LastStep), f'last_step = {last_step!r}; allowed: "stop", "bound"')
-    n, shape = x.shape[0], x.shape[1:]
+    n = x.shape[0]
     count, given = _given_probes(probes, x)
     divergences.check(divergence, distribution, count, chunk, memory, x.shape, x.dtype.itemsize)
     require(jnp.shape(start) in ((), (n,)), f"start has shape {jnp.shape(start)}; allowed: () or ({n},), one a sample")

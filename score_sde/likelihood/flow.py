@@ -28,7 +28,7 @@ import optimistix
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from score_sde.checks import Sample, per_sample, require
+from score_sde.checks import Sample, per_sample
 from score_sde.denoiser import Condition, Denoiser
 from score_sde.samplers.adaptive import evaluations
 from score_sde.sde import SDE
@@ -37,6 +37,10 @@ Steps: TypeAlias = Literal["each", "joint"]
 Divergence: TypeAlias = Callable[
     [Callable[[Array], Array], Array, Array], Array
 ]  # (pullback, z, probes) -> (n, probes)
+
+
+FIRST_STEP = 0.03
+"""Of the whole way: the steps of smooth flows are about that long, and choosing one would cost two evaluations."""
 
 
 class Method(NamedTuple):
@@ -76,12 +80,12 @@ def time_of_angle(sde: SDE, phi: Array) -> Array:
 
 
 def scale(sde: SDE, t: ArrayLike) -> Array:
-    """s = √(α² + σ²)."""
+    """The scale √(α² + σ²) of x_t."""
     return jnp.hypot(sde.alpha(t), sde.sigma(t))
 
 
 def rotation(model: Denoiser, z: Sample, phi: ArrayLike, condition: Condition) -> Sample:
-    """v = cos φ ε̂ − sin φ x̂."""
+    """The velocity in φ, cos φ ε̂ − sin φ x̂."""
     phi = jnp.asarray(phi)
     t = time_of_angle(model.sde, phi)
     x0, noise = model.predict(z * per_sample(scale(model.sde, t), z), t, condition)
@@ -139,7 +143,7 @@ def _solve(method: Method, model: Denoiser, x, probes, condition, ends, toleranc
         method.solver,
         first,
         last,
-        None,
+        (last - first) * FIRST_STEP,
         (z, delta),
         # A step that cannot shrink any more (NaN, or a jump in the model) ends the sample.
         stepsize_controller=diffrax.PIDController(
@@ -152,6 +156,7 @@ def _solve(method: Method, model: Denoiser, x, probes, condition, ends, toleranc
     (z, delta), phi = jax.tree.map(lambda leaf: leaf[-1], (solution.ys, solution.ts))  # type: ignore[misc]
     steps = solution.stats["num_steps"]
     per_step, once = evaluations(method.solver)
+    once -= 2  # the first step is given
     n = len(x)
     finite = jnp.all(jnp.isfinite(z.reshape(n, -1)), axis=1)
     if delta is not None:
