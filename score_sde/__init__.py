@@ -2,8 +2,9 @@
 
 import importlib
 
-from score_sde import analytic, data, losses, networks, prediction, samplers
+from score_sde import analytic, data, likelihood, losses, networks, prediction, samplers
 from score_sde.denoiser import Denoiser, FunctionDenoiser, NetworkDenoiser
+from score_sde.likelihood import bits_per_dim, decode, encode, log_likelihood
 from score_sde.sde import EDM, SDE, VE, VP, Cosine, FlowMatching, SubVP
 
 __all__ = [
@@ -18,9 +19,14 @@ __all__ = [
     "NetworkDenoiser",
     "SubVP",
     "analytic",
+    "bits_per_dim",
     "data",
+    "decode",
+    "encode",
     "interop",
+    "likelihood",
     "load",
+    "log_likelihood",
     "losses",
     "networks",
     "prediction",

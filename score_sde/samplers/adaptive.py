@@ -122,7 +122,7 @@ def _integrate(run: _Run, model: Denoiser, key, index, x_init, condition, times:
     solution = jax.vmap(one)(x, condition, index)
     states: Array = solution.ys.reshape(run.n, -1, *run.shape)  # type: ignore[union-attr]
     stats = solution.stats
-    per_step, once = _evaluations(run)
+    per_step, once = evaluations(run.solver) if run.kind == "ode" else (2, 0)  # ShARK's
     nfe = per_step * stats["num_steps"] + once
     gave_up = solution.result != diffrax.RESULTS.successful
     failed_at = note_failures(jnp.where(gave_up, stats["num_steps"], -1), states[:, -1], 0)
@@ -216,11 +216,9 @@ def _sde(run: _Run, model: Denoiser, x, condition, key, times, saved_at) -> diff
     )
 
 
-def _evaluations(run: _Run) -> tuple[int, int]:
+def evaluations(solver: Any) -> tuple[int, int]:
     """Evaluations of each attempted step, and those made once: two choose diffrax's first step, one is the first stage
     of a method whose last stage is the next step's first. (A rejected *first* step repeats that one; not counted.)
     """
-    if run.kind == "sde":
-        return 2, 0  # ShARK's
-    tableau = run.solver.tableau
+    tableau = solver.tableau
     return (tableau.num_stages - 1, 3) if tableau.fsal else (tableau.num_stages, 2)
