@@ -17,11 +17,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from absl import app, flags, logging
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
+
+from score_sde.config.fields import check, complete, override
 
 MODES = ("train", "eval", "sample")
 INTERRUPTED = 75  # EX_TEMPFAIL: try again
 
+flags.DEFINE_string(
+    "config", None, "A config file; the workdir's own unless given. --config.SECTION.FIELD=VALUE changes a field of it."
+)
 flags.DEFINE_string("workdir", None, "The folder of the run: checkpoints, metrics, samples, reports.")
 flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 flags.DEFINE_string("eval_folder", "eval", "Folder in the workdir for the results of --mode=eval and --mode=sample.")
@@ -35,54 +40,45 @@ flags.DEFINE_bool("traceback", False, "Show where an error came from.")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends the process with its exit code."""
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-    arguments = list(sys.argv if arguments is None else arguments)
-    show = "--traceback" in arguments
-    try:
-        rest = _define_config(arguments)
-    except (ValueError, TypeError, OSError) as error:
-        if show:
-            raise
-        sys.exit(f"error: {error}")
-    app.run(_guarded, rest)
+    overrides, rest = _split(list(sys.argv if arguments is None else arguments))
+    app.run(lambda arguments: _guarded(arguments, overrides), rest)
 
 
-def _define_config(arguments: list[str]) -> list[str]:
-    """Read --config=FILE, and make its fields flags of their own, --config.training.batch_size=64 and the like."""
-    from score_sde.config import complete
+def _split(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
+    """--config.FIELD=VALUE (or without =VALUE: True) apart from the rest."""
+    overrides, rest = {}, []
+    for argument in arguments:
+        if argument.startswith("--config."):
+            path, equals, value = argument.removeprefix("--config.").partition("=")
+            overrides[path] = value if equals else "True"
+        else:
+            rest.append(argument)
+    return overrides, rest
+
+
+def _read(options: flags.FlagValues, overrides: dict[str, str]) -> ConfigDict:
+    """The config of --config, or else of the workdir, with every default, and what the command line says."""
     from score_sde.config.files import read
 
-    values: dict[str, str | None] = {"config": None, "workdir": None}
-    rest: list[str] = []
-    waiting: str | None = None
-    for argument in arguments:
-        name, equals, value = argument.lstrip("-").partition("=")
-        if waiting is not None:
-            values[waiting], waiting = argument, None
-            if name != "config":
-                rest += [f"--workdir={argument}"] if values["workdir"] == argument else []
-        elif argument.startswith("-") and name in values and not equals:
-            waiting = name
-        else:
-            if argument.startswith("-") and name in values:
-                values[name] = value
-            if not (argument.startswith("-") and name == "config"):
-                rest.append(argument)
-    config: ConfigDict | None = None
-    if values["config"] is not None:
-        config = read(values["config"])
-    elif values["workdir"] is not None and (Path(values["workdir"]) / "config.json").exists():
-        config = read(Path(values["workdir"]) / "config.json")
-    config_flags.DEFINE_config_dict("config", complete(config) if config is not None else ConfigDict(), sys_argv=rest)
-    return rest
+    file = options.config
+    if file is None and (Path(options.workdir) / "config.json").exists():
+        file = Path(options.workdir) / "config.json"
+    if file is None:
+        raise ValueError("give --config=FILE, such as --config=configs/quickstart.py")
+    config = complete(read(file))
+    for path, text in overrides.items():
+        override(config, path, text)
+    check(config)
+    return config
 
 
-def _guarded(arguments: Sequence[str]) -> None:
+def _guarded(arguments: Sequence[str], overrides: dict[str, str]) -> None:
     options = flags.FLAGS
     logging.set_verbosity(logging.WARNING)  # Orbax has much to tell
     try:
         if len(arguments) > 1:
             raise ValueError(f"{arguments[1]!r} is no option; options begin with --, see --help")
-        code = _run(options)
+        code = _run(options, overrides)
     except (ValueError, TypeError, OSError, RuntimeError) as error:
         if options.traceback:
             raise
@@ -90,15 +86,10 @@ def _guarded(arguments: Sequence[str]) -> None:
     sys.exit(code)
 
 
-def _run(options: flags.FlagValues) -> int:
-    from score_sde.config import check
-
+def _run(options: flags.FlagValues, overrides: dict[str, str]) -> int:
     if options.workdir is None:
         raise ValueError("give --workdir=DIR, the folder of the run")
-    if not options.config:
-        raise ValueError("give --config=FILE, such as --config=configs/quickstart.py")
-    check(options.config)
-    config = ConfigDict(options.config.to_dict())
+    config = _read(options, overrides)
     _set_up_jax(options)
     import jax
 

@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Key, Shaped
 from ml_collections import ConfigDict
 
-from score_sde import guidance, parameters
+from score_sde import guidance, likelihood, parameters
 from score_sde import workdir as layout
 from score_sde.config import build_model, build_network, build_sampler, build_scaling, build_source, get, sample_shape
 from score_sde.data import DataScaling
@@ -80,6 +80,26 @@ class Run:
         """A condition for n pictures, each class in turn; None for an unconditional model."""
         classes = get(self.config, "model.num_classes", None)
         return None if classes is None else {"label": jnp.arange(n) % classes}
+
+    def log_likelihood(
+        self,
+        images: Shaped[Array | np.ndarray, "n ..."],
+        key: Key[Array, ""],
+        condition: Condition = None,
+        **options: Any,
+    ) -> likelihood.LogLikelihood:
+        """Log-densities of data as the source has them, dequantised if they are levels (see ``ss.log_likelihood``)."""
+        return likelihood.of_data(self.model, images, key, self.scaling, condition, **options)[1]
+
+    def bits_per_dim(
+        self,
+        images: Shaped[Array | np.ndarray, "n ..."],
+        key: Key[Array, ""],
+        condition: Condition = None,
+        **options: Any,
+    ) -> Shaped[Array, "n"]:
+        """The same in bits per dimension, or nats per dimension where the data are continuous."""
+        return likelihood.of_data(self.model, images, key, self.scaling, condition, **options)[0]
 
     def to_images(self, x: Shaped[Array | np.ndarray, "..."]) -> Shaped[Array, "..."]:
         """Model space to the data's own: levels in bytes for images, numbers for continuous data."""

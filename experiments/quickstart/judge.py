@@ -119,8 +119,8 @@ def main() -> None:
 
 def bits_per_dim(run, repeats: int) -> dict[str, float]:
     """Over the whole held-out split."""
-    result = ss.likelihood.evaluate(run.model, run.source("test"), run.scaling, jax.random.key(2), repeats=repeats)
-    return {"bits_per_dim": result["bits_per_dim"]}
+    result = ss.likelihood.evaluate(run.model, run.source("test"), jax.random.key(2), run.scaling, repeats=repeats)
+    return {"bits_per_dim": result["mean"]}
 
 
 if __name__ == "__main__":

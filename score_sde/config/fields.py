@@ -4,6 +4,8 @@ Most have the original's names and meaning. Fields without a default must be the
 asks for those that it reads.
 """
 
+import ast
+import contextlib
 import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -143,6 +145,7 @@ FIELDS: dict[str, dict[str, Field]] = {
         "enable_bpd": Field((bool,), False),
         "bpd_dataset": Field((str,), "test"),
         "bpd_repeats": Field((int,), 5),
+        "bpd_options": Field((dict,), {}),  # of ss.log_likelihood: rtol, atol, divergence, ...
     },
 }
 
@@ -158,6 +161,25 @@ def complete(config: ConfigDict) -> ConfigDict:
         if field.default is not REQUIRED and name not in where:
             where[name] = ConfigDict(field.default) if isinstance(field.default, dict) else field.default
     return full
+
+
+def override(config: ConfigDict, path: str, text: str) -> None:
+    """Set a field to what the text says, in the field's own type: "64", "1e-4", "True", "(1, 2)", "None"."""
+    *sections, name = path.split(".")
+    where = config
+    for section in sections:
+        if section not in where:
+            where[section] = ConfigDict()  # if it is no section at all, ``check`` says so
+        where = where[section]
+    field = FIELDS.get(sections[0] if sections else "", {}).get(name) if len(sections) < 2 else None
+    value: Any = text
+    if field is None or field.kinds != (str,):
+        with contextlib.suppress(ValueError, SyntaxError):
+            value = ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
+    if field is not None and field.kinds == (float,) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    with where.ignore_type():
+        where[name] = value
 
 
 def check(config: ConfigDict) -> None:

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from score_sde import likelihood
 from score_sde import run as runs
 from score_sde import workdir as layout
 from score_sde.config import build_parallel, build_sampler, get, sample_shape
@@ -31,7 +32,7 @@ def evaluate(config: ConfigDict, workdir: Path, folder: str) -> None:
             report["loss_per_level"] = {"log_snr": log_snr.tolist(), "loss": values.tolist()}
             print(f"step {step}: held-out loss {report['loss']:.4f} ± {report['loss_standard_error']:.4f}")
         if config.eval.enable_bpd:
-            report["likelihood"] = _bits_per_dim(run, config, workdir / folder / f"{step}_likelihood.npz")
+            report["likelihood"] = _bits_per_dim(run, config, workdir / folder / f"{step}_likelihood.json")
         if config.eval.enable_sampling:
             _sample(run, config, workdir / folder, config.eval.num_samples)
         with written_whole(file) as part:
@@ -84,7 +85,23 @@ def _load(workdir: Path, config: ConfigDict, step: int) -> runs.Run:
 
 
 def _bits_per_dim(run: runs.Run, config: ConfigDict, progress: Path) -> dict[str, Any]:
-    raise ValueError("config.eval.enable_bpd = True: exact likelihoods are not in this version yet; set it to False")
+    """Over a whole split; what a run that was killed had finished is in ``progress`` and is not done again."""
+    split = config.eval.bpd_dataset
+    conditional = get(config, "model.num_classes", None) is not None
+    result = likelihood.evaluate(
+        run.model,
+        run.source(config.data.eval_split if split == "test" else split),
+        jax.random.key(config.seed),
+        run.scaling,
+        progress,
+        repeats=config.eval.bpd_repeats,
+        batch_size=config.eval.batch_size,
+        condition=(lambda examples: {"label": examples["label"]}) if conditional else None,
+        **config.eval.bpd_options,
+    )
+    error = result["standard_error"] or float("nan")
+    print(f"step {run.step}: {result['mean']:.4f} ± {error:.4f} {result['unit']} ({result['failures']} failed)")
+    return result
 
 
 def _sample(run: runs.Run, config: ConfigDict, folder: Path, n: int) -> None:

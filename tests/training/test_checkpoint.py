@@ -41,7 +41,7 @@ def test_there_and_back(folder):
 
 def test_a_flipped_bit_is_noticed_set_aside_and_the_one_before_used(folder):
     flip_a_bit(folder / "10")
-    with pytest.raises(DamagedError, match="is damaged: .* is not what was written; use another step"):
+    with pytest.raises(DamagedError, match=r"is damaged: .* is not what was written; use another step"):
         checkpoint.check(folder / "10")
     with pytest.warns(UserWarning, match=r"is set aside as .*damaged/10, and the one before it is used"):
         path, manifest = checkpoint.newest_whole(folder)

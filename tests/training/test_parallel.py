@@ -114,9 +114,9 @@ def test_bad_input():
     with pytest.raises(ValueError, match="whole parameters on each device"):
         Parallel("pmap", FSDP)
     with pytest.raises(
-        ValueError, match="batch_size = 10 cannot be divided over 1 devices and 4 parts .* multiple of 4"
+        ValueError, match=r"batch_size = 10 cannot be divided over 1 devices and 4 parts .* multiple of 4"
     ):
         Parallel().check_batch_size(10, accumulate=4)
-    with pytest.raises(ValueError, match="does not fit parameters.conv_in.kernel of shape"):
+    with pytest.raises(ValueError, match=r"does not fit parameters\.conv_in\.kernel of shape"):
         Parallel(rules=(("conv_in.kernel", ("data",)),)).place(TrainState.create(model(), optimizer()))
     assert len(SOURCE) == 1442

@@ -134,7 +134,7 @@ def test_groups_and_frozen_parameters():
     frozen, _ = run(optimizer.frozen(optax.adam(1.0), r"\.a$"), [BATCH, BATCH])
     np.testing.assert_array_equal(frozen.parameters["theta.a"], MODEL["theta"]["a"])
     assert float(frozen.parameters["theta.b"]) < 1.5
-    with pytest.raises(ValueError, match="parameter theta.a is in group 'other'; there are 'frozen', 'slow'"):
+    with pytest.raises(ValueError, match=r"parameter theta\.a is in group 'other'; there are 'frozen', 'slow'"):
         TrainState.create(MODEL, optimizer.grouped({"slow": optax.sgd(0.1)}, lambda name: "other"))
 
 
@@ -154,7 +154,7 @@ def test_names_of_a_model():
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match="rate = 1.0; allowed: from 0"):
+    with pytest.raises(ValueError, match=r"rate = 1\.0; allowed: from 0"):
         averages.constant(1.0)
     with pytest.raises(ValueError, match=r"width = 0\.5; allowed"):
         averages.power(0.5)
