@@ -21,14 +21,14 @@ def test_a_uniform_model_takes_log2_levels(scaling):
 
 
 def test_the_originals_offsets():
-    """bpd = −log p/(D log 2) + 7 for data in [−1, 1], + 8 for data in [0, 1]."""
+    """Bpd = −log p/(D log 2) + 7 for data in [−1, 1], + 8 for data in [0, 1]."""
     for centered, offset in ((True, 7), (False, 8)):
         bits = ss.bits_per_dim(jnp.array([-3.0]), (4,), DataScaling(levels=256, centered=centered))
         np.testing.assert_allclose(bits, 3 / (4 * math.log(2)) + offset, rtol=1e-6)
 
 
 def test_nats_of_standardised_data_are_those_of_the_data():
-    """y = std x + mean: log N(y; m, v) by hand."""
+    """For y = std x + mean: log N(y; m, v) by hand."""
     scaling = DataScaling(levels=None, mean=(1.0, -2.0), std=(3.0, 0.5))
     truth = ss.analytic.GaussianMixture([[0.2, -0.1]], [0.7])
     y = np.array([[2.0, -2.2], [0.0, -1.5]], np.float32)
