@@ -161,7 +161,7 @@ def _density_of(run: _Run, model: Denoiser, x, key, index, probes, condition, en
     if run.divergence == "hutchinson" and probes is None:
         probes = divergences.draw_probes(run.distribution, key, index, x.shape[1:], run.probes, x.dtype)
 
-    def rule(pullback, z: Array, probes: Array) -> Array:
+    def rule(pullback, z: Array, probes: Array | None) -> Array:
         exact = run.divergence == "exact"
         return divergences.trace(pullback, z, run.chunk) if exact else divergences.hutchinson(pullback, probes)
 
