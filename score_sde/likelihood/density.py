@@ -91,7 +91,8 @@ def log_likelihood(
     ``t_min``, ``t_max``: where the flow begins and ends, unless given the SDE's.
 
     Differentiable in x and in the model's parameters; ``adjoint`` decides how (unless told otherwise by checkpoints,
-    whose memory grows like the root of ``max_steps``). Failures are flagged, and outside jit also warned of.
+    whose memory grows like the root of ``max_steps``). ``precision``: of matrix products; "highest" keeps a GPU from
+    TF32. Failures are flagged, and outside jit also warned of.
     """
     x = _checked(model, x, condition, rtol, atol, steps, max_steps, solver)
     require(last_step in ("stop", "bound"), f'last_step = {last_step!r}; allowed: "stop", "bound"')
@@ -103,7 +104,7 @@ def log_likelihood(
     index = jnp.asarray(start, int) + (jnp.arange(n) if jnp.ndim(start) == 0 else 0)
     ends = _ends(model, t_min, t_max, x.dtype)
     result = _density(run, model, x, key, index, given, condition, ends, (jnp.asarray(rtol), jnp.asarray(atol)))
-    _warn_of_failures(result.failed_at, result.reached, model.sde)
+    _warn_of_failures(result.failed_at, result.reached, index)
     return result
 
 
@@ -140,7 +141,7 @@ def _map(
     ends = ends if forward else ends[::-1]
     method = Method(solver, steps, max_steps, adjoint)
     path = _bijection(method, precision, model, x, condition, ends, (jnp.asarray(rtol), jnp.asarray(atol)))
-    _warn_of_failures(path.failed_at, path.reached, model.sde)
+    _warn_of_failures(path.failed_at, path.reached, jnp.arange(len(x)))
     return jnp.where(per_sample(path.failed_at < 0, path.x) > 0, path.x, jnp.nan)
 
 
@@ -161,7 +162,7 @@ def _density_of(run: _Run, model: Denoiser, x, key, index, probes, condition, en
     if run.divergence == "hutchinson" and probes is None:
         probes = divergences.draw_probes(run.distribution, key, index, x.shape[1:], run.probes, x.dtype)
 
-    def rule(pullback, z: Array, probes: Array | None) -> Array:
+    def rule(pullback, z: Array, probes: Any) -> Array:
         exact = run.divergence == "exact"
         return divergences.trace(pullback, z, run.chunk) if exact else divergences.hutchinson(pullback, probes)
 
@@ -257,12 +258,12 @@ def _ends(model: Denoiser, t_min: Any, t_max: Any, dtype: Any) -> tuple[Array, A
     return jnp.asarray(first, dtype), jnp.asarray(last, dtype)
 
 
-def _warn_of_failures(failed_at: Array, reached: Array, sde: SDE) -> None:
+def _warn_of_failures(failed_at: Array, reached: Array, index: Array) -> None:
     if not is_concrete(failed_at):
         return
     bad = np.flatnonzero(np.asarray(failed_at) >= 0)
     if len(bad):
-        some = ", ".join(f"sample {i} at t = {reached[i]:.3g} after {failed_at[i]} steps" for i in bad[:5])
+        some = ", ".join(f"sample {index[i]} at t = {reached[i]:.3g} after {failed_at[i]} steps" for i in bad[:5])
         more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
         warnings.warn(
             f"the flow of {len(bad)} of {len(failed_at)} samples was given up: {some}{more}. Their entries are NaN and "
