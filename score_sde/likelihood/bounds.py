@@ -19,7 +19,7 @@ its mass between the midpoints to the neighbouring levels (Ho et al. 2020, eq. 1
 
 import dataclasses
 import math
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,8 +36,6 @@ from score_sde.losses import LogSNRUniform, Times, denoising_at, likelihood
 from score_sde.losses.times import span
 from score_sde.sde import SDE
 from score_sde.sde.discrete import time_of_level
-
-Variance = Literal["posterior", "forward"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +64,7 @@ def discrete_bound(
     condition: Condition = None,
     *,
     steps: int | None = None,
-    variance: Variance = "posterior",
+    variance: str = "posterior",
     scaling: DataScaling | None = None,
     start: ArrayLike = 0,
 ) -> Bound:
@@ -76,7 +74,7 @@ def discrete_bound(
     ``scaling``: None for x0 as floats in model space; or for levels as integers, which it scales, and whose
     *probability* is then bounded (bits/dim = −log_prob/(D log 2), without the volume of a cell).
     """
-    require(variance in get_args(Variance), f'variance = {variance!r}; allowed: "posterior", "forward"')
+    require(variance in ("posterior", "forward"), f'variance = {variance!r}; allowed: "posterior", "forward"')
     require(steps is None or steps >= 1, f"steps = {steps}; at least 1, or None for the SDE's own chain")
     require(
         steps is not None or hasattr(model.sde, "num_scales"),
@@ -110,7 +108,7 @@ class _Run(NamedTuple):
     """All that is static."""
 
     steps: int | None
-    variance: Variance
+    variance: str
     scaling: DataScaling | None
     draws: int
     times: Any

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import warnings
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, NamedTuple
 
 import diffrax
 import jax
@@ -16,10 +16,8 @@ from score_sde import pytree
 from score_sde.checks import is_concrete, per_sample, require, sum_over_sample
 from score_sde.denoiser import Condition, Denoiser, check_condition
 from score_sde.likelihood import divergence as divergences
-from score_sde.likelihood.flow import Method, Path, Steps, follow, scale
+from score_sde.likelihood.flow import Method, Path, follow, scale
 from score_sde.sde import SDE
-
-LastStep: TypeAlias = Literal["stop", "bound"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,15 +59,15 @@ def log_likelihood(
     key: Key[Array, ""],
     condition: Condition = None,
     *,
-    divergence: divergences.Kind = "hutchinson",
+    divergence: str = "hutchinson",
     probes: int | ArrayLike = 1,
-    distribution: divergences.Distribution = "rademacher",
+    distribution: str = "rademacher",
     rtol: float | Array = 1e-5,
     atol: float | Array = 1e-5,
-    last_step: LastStep = "stop",
+    last_step: str = "stop",
     t_min: ArrayLike | None = None,
     t_max: ArrayLike | None = None,
-    steps: Steps = "each",
+    steps: str = "each",
     solver: Any = diffrax.Tsit5(),  # noqa: B008 - a frozen value
     max_steps: int = 1024,
     chunk: int = 16,
@@ -93,10 +91,11 @@ def log_likelihood(
     ``t_min``, ``t_max``: where the flow begins and ends, unless given the SDE's.
 
     Differentiable in x and in the model's parameters; ``adjoint`` decides how (unless told otherwise by checkpoints,
-    whose memory grows like the root of ``max_steps``). Failures are flagged, and outside jit also warned of.
+    whose memory grows like the root of ``max_steps``). ``precision``: of matrix products; "highest" keeps a GPU from
+    TF32. Failures are flagged, and outside jit also warned of.
     """
     x = _checked(model, x, condition, rtol, atol, steps, max_steps, solver)
-    require(last_step in get_args(LastStep), f'last_step = {last_step!r}; allowed: "stop", "bound"')
+    require(last_step in ("stop", "bound"), f'last_step = {last_step!r}; allowed: "stop", "bound"')
     n = x.shape[0]
     count, given = _given_probes(probes, x)
     divergences.check(divergence, distribution, count, chunk, memory, x.shape, x.dtype.itemsize)
@@ -105,7 +104,7 @@ def log_likelihood(
     index = jnp.asarray(start, int) + (jnp.arange(n) if jnp.ndim(start) == 0 else 0)
     ends = _ends(model, t_min, t_max, x.dtype)
     result = _density(run, model, x, key, index, given, condition, ends, (jnp.asarray(rtol), jnp.asarray(atol)))
-    _warn_of_failures(result.failed_at, result.reached, model.sde)
+    _warn_of_failures(result.failed_at, result.reached, index)
     return result
 
 
@@ -131,7 +130,7 @@ def _map(
     atol: float | Array = 1e-5,
     t_min: ArrayLike | None = None,
     t_max: ArrayLike | None = None,
-    steps: Steps = "each",
+    steps: str = "each",
     solver: Any = diffrax.Tsit5(),  # noqa: B008
     max_steps: int = 1024,
     adjoint: Any = diffrax.RecursiveCheckpointAdjoint(),  # noqa: B008
@@ -142,7 +141,7 @@ def _map(
     ends = ends if forward else ends[::-1]
     method = Method(solver, steps, max_steps, adjoint)
     path = _bijection(method, precision, model, x, condition, ends, (jnp.asarray(rtol), jnp.asarray(atol)))
-    _warn_of_failures(path.failed_at, path.reached, model.sde)
+    _warn_of_failures(path.failed_at, path.reached, jnp.arange(len(x)))
     return jnp.where(per_sample(path.failed_at < 0, path.x) > 0, path.x, jnp.nan)
 
 
@@ -150,22 +149,23 @@ class _Run(NamedTuple):
     """All that is static."""
 
     method: Method
-    divergence: divergences.Kind
+    divergence: str
     probes: int
-    distribution: divergences.Distribution
+    distribution: str
     chunk: int
-    last_step: LastStep
+    last_step: str
     precision: str | None
 
 
 def _density_of(run: _Run, model: Denoiser, x, key, index, probes, condition, ends, tolerance) -> LogLikelihood:
     sde, dimensions = model.sde, math.prod(x.shape[1:])
-    if run.divergence == "exact":
-        probes, rule = None, lambda pullback, z, _: divergences.trace(pullback, z, run.chunk)
-    else:
-        rule = lambda pullback, _, probes: divergences.hutchinson(pullback, probes)  # noqa: E731
-        if probes is None:
-            probes = divergences.draw_probes(run.distribution, key, index, x.shape[1:], run.probes, x.dtype)
+    if run.divergence == "hutchinson" and probes is None:
+        probes = divergences.draw_probes(run.distribution, key, index, x.shape[1:], run.probes, x.dtype)
+
+    def rule(pullback, z: Array, probes: Any) -> Array:
+        exact = run.divergence == "exact"
+        return divergences.trace(pullback, z, run.chunk) if exact else divergences.hutchinson(pullback, probes)
+
     with jax.default_matmul_precision(run.precision or "default"):
         x_s, last = _last_step(model, x, key, index, condition, ends[0]) if run.last_step == "bound" else (x, 0.0)
         path = follow(run.method, model, x_s, probes, condition, ends, tolerance, rule)
@@ -219,7 +219,7 @@ def _checked(model, x, condition, rtol, atol, steps, max_steps, solver) -> Array
     check_condition(condition, x)
     for name, value in (("rtol", rtol), ("atol", atol)):
         require(not is_concrete(value) or bool(value > 0), f"{name} = {value}; it must be positive")
-    require(steps in get_args(Steps), f'steps = {steps!r}; allowed: "each", "joint"')
+    require(steps in ("each", "joint"), f'steps = {steps!r}; allowed: "each", "joint"')
     require(max_steps >= 1, f"max_steps = {max_steps}; it must be at least 1")
     require(
         isinstance(solver, diffrax.AbstractERK),
@@ -239,7 +239,7 @@ def _given_probes(probes: int | ArrayLike, x: Array) -> tuple[int, Array | None]
     return len(jnp.asarray(probes)), jnp.moveaxis(jnp.asarray(probes, x.dtype), 0, 1)
 
 
-def _ends(model: Denoiser, t_min: ArrayLike | None, t_max: ArrayLike | None, dtype: Any) -> tuple[Array, Array]:
+def _ends(model: Denoiser, t_min: Any, t_max: Any, dtype: Any) -> tuple[Array, Array]:
     sde = model.sde
     first, last = (sde.t_min if t_min is None else t_min), (sde.t_max if t_max is None else t_max)
     if is_concrete(first) and is_concrete(last):
@@ -248,20 +248,22 @@ def _ends(model: Denoiser, t_min: ArrayLike | None, t_max: ArrayLike | None, dty
             f"t_min = {first}, t_max = {last}; allowed: 0 <= t_min < t_max <= {sde.t_max}, the SDE's",
         )
         divides = getattr(model, "predicts", None) in ("noise", "score")
+        with jax.ensure_compile_time_eval():
+            vanishes = bool(sde.alpha(last) == 0)
         require(
-            not (divides and float(sde.alpha(last)) == 0),
+            not (divides and vanishes),
             f"alpha is 0 at t_max = {last} of {type(sde).__name__}, where a model that predicts the noise or the score "
             f"has no posterior mean; give t_max = {sde.t_max_sampling}, its t_max_sampling",
         )
     return jnp.asarray(first, dtype), jnp.asarray(last, dtype)
 
 
-def _warn_of_failures(failed_at: Array, reached: Array, sde: SDE) -> None:
+def _warn_of_failures(failed_at: Array, reached: Array, index: Array) -> None:
     if not is_concrete(failed_at):
         return
     bad = np.flatnonzero(np.asarray(failed_at) >= 0)
     if len(bad):
-        some = ", ".join(f"sample {i} at t = {reached[i]:.3g} after {failed_at[i]} steps" for i in bad[:5])
+        some = ", ".join(f"sample {index[i]} at t = {reached[i]:.3g} after {failed_at[i]} steps" for i in bad[:5])
         more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
         warnings.warn(
             f"the flow of {len(bad)} of {len(failed_at)} samples was given up: {some}{more}. Their entries are NaN and "

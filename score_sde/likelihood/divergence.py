@@ -9,7 +9,7 @@ of ε alone. Rademacher probes have the least variance of all with independent e
 
 import math
 from collections.abc import Callable
-from typing import Literal, TypeAlias, get_args
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -17,13 +17,11 @@ from jaxtyping import Array, Float, Int, Key
 
 from score_sde.checks import require, sum_over_sample
 
-Kind: TypeAlias = Literal["hutchinson", "exact"]
-Distribution: TypeAlias = Literal["rademacher", "gaussian"]
 Pullback: TypeAlias = Callable[[Array], Array]
 
 
 def draw_probes(
-    distribution: Distribution, key: Key[Array, ""], index: Int[Array, "n"], shape: tuple[int, ...], probes: int, dtype
+    distribution: str, key: Key[Array, ""], index: Int[Array, "n"], shape: tuple[int, ...], probes: int, dtype
 ) -> Float[Array, "n probes *shape"]:
     """The probes of each sample, from its own key."""
     draw = {"rademacher": jax.random.rademacher, "gaussian": jax.random.normal}[distribution]
@@ -51,9 +49,10 @@ def check(
     kind: str, distribution: str, probes: int, chunk: int, memory: int, shape: tuple[int, ...], itemsize: int
 ) -> None:
     """Raise a ValueError for what cannot be done, or would take more memory than allowed. shape: (n, *shape)."""
-    require(kind in get_args(Kind), f'divergence = {kind!r}; allowed: "hutchinson", "exact"')
+    require(kind in ("hutchinson", "exact"), f'divergence = {kind!r}; allowed: "hutchinson", "exact"')
     require(
-        distribution in get_args(Distribution), f'distribution = {distribution!r}; allowed: "rademacher", "gaussian"'
+        distribution in ("rademacher", "gaussian"),
+        f'distribution = {distribution!r}; allowed: "rademacher", "gaussian"',
     )
     require(probes >= 1, f"probes = {probes}; at least 1 is needed")
     require(chunk >= 1, f"chunk = {chunk}; it must be at least 1")

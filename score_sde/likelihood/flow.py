@@ -19,7 +19,7 @@ for the whole batch ("joint").
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import diffrax
 import jax
@@ -33,7 +33,6 @@ from score_sde.denoiser import Condition, Denoiser
 from score_sde.samplers.adaptive import evaluations
 from score_sde.sde import SDE
 
-Steps: TypeAlias = Literal["each", "joint"]
 Divergence: TypeAlias = Callable[
     [Callable[[Array], Array], Array, Array], Array
 ]  # (pullback, z, probes) -> (n, probes)
@@ -47,7 +46,7 @@ class Method(NamedTuple):
     """How the flow is solved; static."""
 
     solver: Any
-    steps: Steps
+    steps: str  # "each" or "joint"
     max_steps: int
     adjoint: Any
 
@@ -120,7 +119,7 @@ def _solve(method: Method, model: Denoiser, x, probes, condition, ends, toleranc
     sde = model.sde
     dimensions = math.prod(x.shape[1:])
 
-    def field(phi: Array, state: tuple, _: None) -> tuple:
+    def field(phi: Any, state: tuple, _: Any) -> tuple:
         z, _ = state
         if divergence is None:
             return rotation(model, z, phi, condition), None
