@@ -1,7 +1,12 @@
 """What the tests share: the reference arrays, every SDE, and mixtures small enough to know everything about."""
 
 import json
+import os
 from pathlib import Path
+
+# Tests compile much and compute little. LLVM's optimisation costs them a third of their time; the programs that XLA
+# hands to LLVM are the same. XLA_FLAGS= make test runs them as users run the library.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import jax
 import numpy as np

@@ -23,24 +23,29 @@ class HeldOut:
     def __init__(self, config: ConfigDict, scaling: DataScaling, parallel: Parallel):
         self.config = ConfigDict(config.to_dict())
         self.config.training.label_dropout = 0.0
-        self.config.training.stratified = False
         self.scaling, self.parallel = scaling, parallel
         self.source = build_source(config, get(config, "data.eval_split", "test"))
         self.key = jax.random.key(get(config, "seed") + 1)
-        per_example = build_loss(self.config, scaling)
+        self._independent, self._even = self._per_example(stratified=False), self._per_example(stratified=True)
+
+    def _per_example(self, stratified: bool):
+        """Even times make one batch's mean steadier, independent ones its standard error right."""
+        config = ConfigDict(self.config.to_dict())
+        config.training.stratified = stratified
+        per_example = build_loss(config, self.scaling)
 
         def loss(model, batch, key):
             keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(batch["index"])
             return per_example(losses.without_dropout(model), batch, keys, jnp.zeros((), jnp.int32))[0]
 
-        self._loss = jax.jit(loss)
+        return jax.jit(loss)
 
     def loss(self, state: TrainState, step: int) -> float:
         """Of one batch, another one each time, as in the original. Each host does the same on its own device."""
         model = self.model(state)
         n, size = len(self.source), min(get(self.config, "training.batch_size"), len(self.source))
         index = np.random.default_rng([get(self.config, "seed"), step]).choice(n, size, replace=False)
-        return float(jnp.mean(self._loss(model, self._rows(index), jax.random.fold_in(self.key, step))))
+        return float(jnp.mean(self._even(model, self._rows(index), jax.random.fold_in(self.key, step))))
 
     def whole_loss(self, model: Any) -> dict[str, float]:
         """The mean over the whole split, with its standard error."""
@@ -49,7 +54,7 @@ class HeldOut:
         for batch in evaluation_batches(self.source, size):
             count = len(batch["index"])
             rows = {name: np.resize(value, (size, *value.shape[1:])) for name, value in batch.items()}
-            values.append(np.asarray(self._loss(model, _jaxable(rows), self.key))[:count])
+            values.append(np.asarray(self._independent(model, _jaxable(rows), self.key))[:count])
         all_values = np.concatenate(values)
         return {
             "loss": float(all_values.mean()),

@@ -156,9 +156,9 @@ def test_density_integrates_to_one():
 
     def network(x, noise_level, condition=None, *, dropout_keys=None):
         a = 1.5 * jnp.tanh(x @ jnp.array([[1.0, 0.5], [-0.7, 1.2]]) + 0.3)
-        return 0.7 * x + 0.3 * a - 0.2 * jnp.sin(2 * x[:, ::-1])
+        return 0.3 * x + a - 0.2 * jnp.sin(2 * x[:, ::-1])
 
-    model = ss.NetworkDenoiser(ss.VP(t_min=1e-3), network, predicts="noise")
+    model = ss.NetworkDenoiser(ss.VP(t_min=1e-3), network, predicts="edm")
     side, half = 96, 12.0
     points = (np.arange(side) + 0.5) / side * 2 * half - half
     grid = jnp.asarray(np.stack(np.meshgrid(points, points), axis=-1).reshape(-1, 2), jnp.float32)
