@@ -81,6 +81,10 @@ class Run:
         classes = get(self.config, "model.num_classes", None)
         return None if classes is None else {"label": jnp.arange(n) % classes}
 
+    def condition_of(self, examples: Mapping[str, Any]) -> Condition:
+        """The condition that examples of the source carry; None for an unconditional model."""
+        return None if get(self.config, "model.num_classes", None) is None else {"label": examples["label"]}
+
     def log_likelihood(
         self,
         images: Shaped[Array | np.ndarray, "n ..."],

@@ -77,7 +77,13 @@ def test_every_config_is_in_the_table():
     assert set(PARAMETERS) <= names
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
+LARGE = ("deep", "256", "bedroom", "church", "celebahq", "ffhq")
+COUNTED = [
+    pytest.param(name, marks=[pytest.mark.slow] if any(word in name for word in LARGE) else []) for name in PARAMETERS
+]
+
+
+@pytest.mark.parametrize("name", COUNTED)
 def test_parameter_counts(name):
     config = get_config(name)
     network = abstract_network(network_fields(config))
@@ -128,7 +134,11 @@ def broken(path: str, value) -> ConfigDict:
         ("model.name", "no_such_module:Net", "cannot import 'no_such_module:Net'"),
         ("model.normalization", "InstanceNorm++", "config.model.normalization = 'InstanceNorm\\+\\+'"),
         ("model.progressive", "skip", "progressive = 'skip'; allowed"),
-        ("training.sde", "edm", "config.training.sde = 'edm'; allowed: 'vesde', 'vpsde', 'subvpsde'"),
+        (
+            "training.sde",
+            "edmm",
+            "config.training.sde = 'edmm'; allowed: 'vesde', 'vpsde', 'subvpsde', 'cosine', 'edm'",
+        ),
     ],
 )
 def test_bad_fields(path, value, message):

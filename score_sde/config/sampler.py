@@ -1,8 +1,9 @@
 """The sampler that config.sampling describes."""
 
 import functools
+import inspect
 from collections.abc import Callable
-from typing import Literal
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -21,23 +22,35 @@ def build_sampler(config: ConfigDict) -> Callable[..., samplers.Samples]:
     options = dict(get(config, "sampling.options", {}))
     if ":" in method:
         return functools.partial(import_path(method), **options)
-    if method not in ("pc", "ode"):
-        choices = {name: getattr(samplers, name) for name in ("ddim", "heun", "dpm_solver", "unipc", "reverse_sde")}
-        return functools.partial(choose(config, "sampling.method", choices), **options)
-    removal = get(config, "sampling.noise_removal")
-    if method == "ode":
-        return functools.partial(samplers.ode, final="denoise" if removal else "none", **options)
-    published = choose(config, "sampling.scheme", {"published": True, "even": False})
-    final: Literal["mean", "denoise", "none"] = ("mean" if published else "denoise") if removal else "none"
-    return functools.partial(
-        samplers.predictor_corrector,
-        steps=get(config, "model.num_scales"),
-        predictor=_predictor(config),
-        corrector=_corrector(config),
-        time_grid=samplers.grids.published if published else None,
-        final=final,
-        **options,
+    named = {name: getattr(samplers, name) for name in ("ddim", "heun", "dpm_solver", "unipc", "reverse_sde")}
+    sampler = choose(
+        config, "sampling.method", {"pc": samplers.predictor_corrector, "ode": samplers.ode} | named, method
     )
+    _check_options(method, sampler, options)
+    removal = get(config, "sampling.noise_removal")
+    given: dict[str, Any] = {}
+    if method == "ode":
+        given = {"final": "denoise" if removal else "none"}
+    if method == "pc":
+        published = choose(config, "sampling.scheme", {"published": True, "even": False})
+        given = {
+            "steps": get(config, "model.num_scales"),
+            "predictor": _predictor(config),
+            "corrector": _corrector(config),
+            "time_grid": samplers.grids.published if published else None,
+            "final": ("mean" if published else "denoise") if removal else "none",
+        }
+    return functools.partial(sampler, **(given | options))
+
+
+def _check_options(method: str, sampler: Callable, options: dict) -> None:
+    known = list(inspect.signature(sampler).parameters)[4:]  # after model, key, n, shape
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise ValueError(
+            f"config.sampling.options has {', '.join(unknown)}, but the sampler of sampling.method = {method!r} takes "
+            f"{', '.join(known)}; --config.sampling.options={{}} empties it"
+        )
 
 
 def _predictor(config: ConfigDict) -> samplers.Predictor | None:

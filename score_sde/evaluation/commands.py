@@ -87,7 +87,6 @@ def _load(workdir: Path, config: ConfigDict, step: int) -> runs.Run:
 def _bits_per_dim(run: runs.Run, config: ConfigDict, progress: Path) -> dict[str, Any]:
     """Over a whole split; what a run that was killed had finished is in ``progress`` and is not done again."""
     split = config.eval.bpd_dataset
-    conditional = get(config, "model.num_classes", None) is not None
     result = likelihood.evaluate(
         run.model,
         run.source(config.data.eval_split if split == "test" else split),
@@ -96,7 +95,7 @@ def _bits_per_dim(run: runs.Run, config: ConfigDict, progress: Path) -> dict[str
         progress,
         repeats=config.eval.bpd_repeats,
         batch_size=config.eval.batch_size,
-        condition=(lambda examples: {"label": examples["label"]}) if conditional else None,
+        condition=run.condition_of,
         **config.eval.bpd_options,
     )
     error = result["standard_error"] or float("nan")
