@@ -37,8 +37,8 @@ __all__ = [
 
 def __getattr__(name: str):
     """Rooms that bring more than jax, flax and diffrax come in when they are first used."""
-    if name == "interop":
-        return importlib.import_module("score_sde.interop")
+    if name in ("interop", "training"):
+        return importlib.import_module(f"score_sde.{name}")
     if name == "load":
         return importlib.import_module("score_sde.run").load
     raise AttributeError(f"module 'score_sde' has no attribute {name!r}")

@@ -1,10 +1,13 @@
-"""The command line: main.py calls ``main`` and nothing else.
+"""Train, evaluate and sample. main.py calls ``main`` and nothing else.
 
-    python main.py --config=configs/quickstart.py --workdir=runs/quickstart [--mode=train|eval|sample]
-    python main.py --config=FILE --workdir=DIR --config.training.batch_size=64
+usage: python main.py --config=FILE --workdir=DIR [--mode=train|eval|sample] [--config.SECTION.FIELD=VALUE ...]
 
-``--config`` takes our config files and those of yang-song/score_sde, unchanged. For eval and sample it may be left out:
-the workdir has its own.
+  python main.py --config=configs/quickstart.py --workdir=runs/quickstart
+  python main.py --config=configs/quickstart.py --workdir=runs/wide --config.model.nf=64 --config.optim.lr=1e-3
+  python main.py --workdir=runs/quickstart --mode=sample --num_samples=100 --config.sampling.method=heun
+
+--config takes our config files and those of yang-song/score_sde, unchanged. For eval and sample it may be left out: the
+workdir has its own. The fields are in score_sde/config/fields.py, and after a start in WORKDIR/config.json.
 
 Exit codes: 0 done; 1 an error, told in a paragraph (--traceback tells more); 75 ended by a signal after saving (start
 the same command again to go on).
@@ -41,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends the process with its exit code."""
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     overrides, rest = _split(list(sys.argv if arguments is None else arguments))
+    if {"--help", "-help", "-h"} & set(rest):
+        print(f"{__doc__}{flags.FLAGS.module_help(sys.modules[__name__])}")
+        sys.exit(0)
     app.run(lambda arguments: _guarded(arguments, overrides), rest)
 
 

@@ -1,1 +1,11 @@
-"""Training: for now only what saving and loading weights needs."""
+"""Training: one step, how it lies over devices, averages of parameters, checkpoints, and the loop around it all.
+
+``make_train_step`` and ``TrainState`` need no config; ``train`` is what main.py runs.
+"""
+
+from score_sde.training.averages import constant, power
+from score_sde.training.parallel import FSDP, Parallel
+from score_sde.training.state import TrainState
+from score_sde.training.step import example_keys, make_train_step
+
+__all__ = ["FSDP", "Parallel", "TrainState", "constant", "example_keys", "make_train_step", "power"]
