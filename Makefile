@@ -1,5 +1,5 @@
 # Everything on a machine that has only python3 (>= 3.11) and a package registry:
-#   make quickstart   install, then run the main job
+#   make quickstart   install, then train on the embedded digits, sample, and judge the result
 #   make test         install, then lint, types and tests
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,6 +7,7 @@ BIN = $(VENV)/bin
 JOBS ?= auto
 PYTEST = $(BIN)/python -m pytest -n $(JOBS)
 INSTALLED = $(VENV)/.installed
+WORKDIR ?= runs/quickstart
 
 .PHONY: quickstart test test-fast test-all lint format clean
 .DEFAULT_GOAL := quickstart
@@ -19,7 +20,8 @@ $(INSTALLED): pyproject.toml .ci/constraints.txt
 	@touch $(INSTALLED)
 
 quickstart: $(INSTALLED)
-	$(BIN)/python experiments/sde_tour/sde_tour.py --out=runs/sde_tour.png
+	$(BIN)/python main.py --config=configs/quickstart.py --workdir=$(WORKDIR)
+	$(BIN)/python experiments/quickstart/judge.py --workdir=$(WORKDIR)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -30,7 +32,7 @@ test: lint
 	$(PYTEST) -m 'not slow'
 
 test-fast: $(INSTALLED)
-	$(PYTEST) -m 'not slow' tests/sde tests/test_denoiser.py tests/analytic tests/test_import.py
+	$(PYTEST) -m 'not slow' tests/sde tests/test_denoiser.py tests/analytic tests/test_import.py tests/training/test_step.py tests/guidance
 
 test-all: lint
 	$(PYTEST)

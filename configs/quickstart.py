@@ -22,7 +22,7 @@ def get_config():
             "nf": 32,
             "ch_mult": (1, 2),
             "num_res_blocks": 1,
-            "attn_resolutions": (),
+            "attn_resolutions": (4,),
             "resamp_with_conv": True,
             "conditional": True,
             "fir": False,
@@ -30,7 +30,10 @@ def get_config():
             "resblock_type": "biggan",
             "progressive": "none",
             "progressive_input": "none",
-            "embedding_type": "positional",
+            "embedding_type": "fourier_raw",
+            "fourier_scale": 1.0,
+            "predicts": "edm",
+            "sigma_data": 0.75,
             "init_scale": 0.0,
             "nonlinearity": "swish",
             "normalization": "GroupNorm",
@@ -52,12 +55,12 @@ def get_config():
             "snapshot_freq": 2500,
             "snapshot_freq_for_preemption": 500,
             "steps_per_call": 10,
-            "likelihood_weighting": True,
-            "times": "log_snr",
+            "weighting": "edm",
+            "times": "log_normal",
             "stratified": True,
         }
     )
-    config.optim = ConfigDict({"lr": 2e-3, "warmup": 100, "decay": "cosine", "grad_clip": 1.0})
+    config.optim = ConfigDict({"lr": 4e-3, "warmup": 100, "decay": "cosine", "grad_clip": 1.0})
     config.sampling = ConfigDict({"scheme": "even", "method": "dpm_solver", "options": {"steps": 20}})
     config.eval = ConfigDict({"batch_size": 512, "num_samples": 500})
     return config
