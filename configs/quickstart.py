@@ -19,7 +19,7 @@ def get_config():
     config.model = ConfigDict(
         {
             "name": "ncsnpp",
-            "nf": 32,
+            "nf": 24,
             "ch_mult": (1, 2),
             "num_res_blocks": 1,
             "attn_resolutions": (4,),
@@ -48,11 +48,11 @@ def get_config():
     config.training = ConfigDict(
         {
             "sde": "vpsde",
-            "n_iters": 2500,
+            "n_iters": 3500,
             "batch_size": 64,
             "log_freq": 50,
             "eval_freq": 250,
-            "snapshot_freq": 2500,
+            "snapshot_freq": 3500,
             "snapshot_freq_for_preemption": 500,
             "steps_per_call": 10,
             "weighting": "edm",

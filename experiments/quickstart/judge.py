@@ -19,10 +19,10 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import scipy.linalg
 import scipy.optimize
 
 import score_sde as ss
+from score_sde.evaluation.frechet import frechet
 from score_sde.run import Run
 
 LIMITS = {"recognised": (0.6, np.inf), "frechet": (0, 1.5), "rarest": (0.03, 1), "commonest": (0, 0.2)}
@@ -54,14 +54,6 @@ def logistic_regression(x: np.ndarray, label: np.ndarray, penalty: float = 1e-3)
     start = np.zeros(ones.shape[1] * 10)
     found = scipy.optimize.minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", options={"maxiter": 500})
     return found.x.reshape(-1, 10)
-
-
-def frechet(one: np.ndarray, other: np.ndarray) -> float:
-    """‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½)."""
-    first, second = np.cov(one.T), np.cov(other.T)
-    root = np.linalg.eigvals(first @ second)
-    trace = np.sum(np.sqrt(np.maximum(root.real, 0)))
-    return float(np.sum((one.mean(0) - other.mean(0)) ** 2) + np.trace(first) + np.trace(second) - 2 * trace)
 
 
 def nearest(x: np.ndarray, train: np.ndarray) -> float:

@@ -194,6 +194,9 @@ def test_idx_plain_and_packed(idx_folder, split, n):
     assert len(source) == n
     np.testing.assert_array_equal(source[3]["data"], picture(3)[..., :1])
     assert source[3]["label"] == 3
+    padded = data.open_source("idx", split, path=idx_folder, pad=2)
+    np.testing.assert_array_equal(padded.data[:, 2:-2, 2:-2], source.data)
+    assert padded.data.sum() == source.data.sum()
 
 
 def test_fashion_mnist_of_debian():

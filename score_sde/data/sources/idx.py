@@ -15,9 +15,10 @@ DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 PREFIX = {"train": "train", "test": "t10k"}
 
 
-def fashion_mnist(split: str = "train", path: str | Path = DEBIAN) -> ArraySource:
+def fashion_mnist(split: str = "train", path: str | Path = DEBIAN, pad: int = 0) -> ArraySource:
     """60,000 + 10,000 articles of clothing, 28 x 28, ten classes (Xiao et al. 2017; MIT licence)."""
-    return idx(path, split, name="fashion_mnist", hint="apt-get install dataset-fashion-mnist", flippable=True)
+    hint = "apt-get install dataset-fashion-mnist"
+    return idx(path, split, name="fashion_mnist", hint=hint, flippable=True, pad=pad)
 
 
 def idx(
@@ -27,11 +28,17 @@ def idx(
     name: str = "idx",
     hint: str = "put the four files of an MNIST-like set there",
     flippable: bool = False,
+    pad: int = 0,
 ) -> ArraySource:
-    """A folder with ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-...``; plain or ``.gz``."""
+    """A folder with ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-...``; plain or ``.gz``.
+
+    ``pad``: so many black pixels on each side (2 make 28 x 28 to 32 x 32, which can be halved five times).
+    """
     check_split(name, split, tuple(PREFIX))
+    require(pad >= 0, f"pad = {pad}; allowed: 0 or more pixels on each side")
     images = read_idx(find(Path(path), f"{PREFIX[split]}-images-idx3-ubyte", name, hint), 3)
     labels = read_idx(find(Path(path), f"{PREFIX[split]}-labels-idx1-ubyte", name, hint), 1)
+    images = np.pad(images, [(0, 0), (pad, pad), (pad, pad)])
     return ArraySource(name, images, labels, flippable=flippable)
 
 
