@@ -1,8 +1,10 @@
 """Where measurements go: metrics.jsonl always, TensorBoard, Weights & Biases; and what a person sees in the terminal."""
 
 import json
+import secrets
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -34,8 +36,14 @@ class Metrics:
                     f"config.training.wandb = {wandb!r} needs Weights & Biases: pip install wandb"
                 ) from error
             self._wandb = weights_and_biases.init(
-                project=wandb, dir=str(workdir), config=config.to_dict(), id=workdir.name, resume="allow"
+                project=wandb,
+                name=workdir.resolve().name,
+                id=_identity(workdir),
+                resume="allow",
+                dir=str(workdir),
+                config=config.to_dict(),
             )
+            self._image = weights_and_biases.Image
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """One measurement."""
@@ -52,6 +60,8 @@ class Metrics:
         """A picture (height, width, 3) in bytes."""
         if self._writer is not None:
             self._writer.add_image(name, picture, step, dataformats="HWC")
+        if self._wandb is not None:
+            self._wandb.log({name: self._image(picture)}, step=step)
 
     def close(self) -> None:
         """Flush what is buffered."""
@@ -59,6 +69,15 @@ class Metrics:
             self._writer.close()
         if self._wandb is not None:
             self._wandb.finish()
+
+
+def _identity(workdir: Path) -> str:
+    """What the run is called over there, the same after every restart; it lies in the workdir."""
+    file = workdir / "wandb_id"
+    if not file.exists():
+        with written_whole(file) as part:
+            part.write_text(secrets.token_hex(6))
+    return file.read_text()
 
 
 def read(workdir: Path) -> list[dict[str, float]]:
@@ -72,11 +91,14 @@ class Display:
     """Step, loss, images/s and remaining time: one line rewritten on a terminal, plain lines elsewhere."""
 
     def __init__(self, first: int, last: int, batch_size: int, stream: TextIO | None = None, every: float = 10.0):
-        self.first, self.last, self.batch_size = first, last, batch_size
+        self.last, self.batch_size = last, batch_size
         self.stream = stream or sys.stderr
         self.live = self.stream.isatty()
         self.every = 0.2 if self.live else every
-        self.began, self.shown = time.monotonic(), -1e9
+        self.shown = -1e9
+        self.marks: deque[tuple[int, float]] = deque(
+            [(first, time.monotonic())], maxlen=20
+        )  # compiling is soon forgotten
 
     def show(self, step: int, values: Mapping[str, float]) -> None:
         """The state of things, unless it was just shown."""
@@ -84,7 +106,9 @@ class Display:
         if now - self.shown < self.every and step < self.last:
             return
         self.shown = now
-        pace = (step - self.first) / max(now - self.began, 1e-9)
+        before, then = self.marks[0]
+        pace = (step - before) / max(now - then, 1e-9)
+        self.marks.append((step, now))
         left = clock((self.last - step) / pace) if pace > 0 else "?"
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         line = f"step {step}/{self.last}  {numbers}  {pace * self.batch_size:.0f} examples/s  {left} left"
