@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 README = Path(__file__).resolve().parents[1] / "README.md"
 
 
@@ -19,14 +21,34 @@ def test_python_blocks_run():
     assert names["model"].velocity(names["x_t"], 0.5).shape == (8, 2)
 
 
-def test_commands_exist_and_explain_themselves():
-    commands = set(re.findall(r"^python (-m [\w.]+(?: \w+)?|\S+\.py)", README.read_text(), flags=re.MULTILINE))
-    assert len(commands) >= 3
-    for command in commands:
-        words = [sys.executable, *command.split(), "--help"]
-        done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=README.parent)
-        assert done.returncode == 0, done.stderr
-        assert "usage:" in done.stdout
+PAGES = [README, *sorted(README.parent.glob("*.md")), *sorted(README.parent.glob("experiments/**/*.md"))]
+
+
+def commands(page: Path) -> set[str]:
+    """What a page tells its reader to run, without arguments."""
+    return set(
+        re.findall(r"(?:^|[`|] ?)\s*python (-m [\w.]+(?: \w+)?|[\w/]+\.py)", page.read_text(), flags=re.MULTILINE)
+    )
+
+
+EVERYWHERE = sorted(set().union(*map(commands, PAGES)) - commands(README))
+
+
+@pytest.mark.parametrize(
+    "command", [*sorted(commands(README)), *(pytest.param(c, marks=pytest.mark.slow) for c in EVERYWHERE)]
+)
+def test_commands_exist_and_explain_themselves(command):
+    words = [sys.executable, *command.split(), "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=README.parent)
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout
+
+
+def test_there_are_commands():
+    assert len(commands(README)) >= 3
+    assert len(EVERYWHERE) >= 8
+    for command in EVERYWHERE:
+        assert command.startswith("-m") or (README.parent / command).exists(), command
 
 
 def test_make_targets_exist():
@@ -36,7 +58,7 @@ def test_make_targets_exist():
 
 
 def test_links_lead_somewhere():
-    for page in [README, *README.parent.glob("*.md"), *README.parent.glob("experiments/**/*.md")]:
+    for page in PAGES:
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             if not link.startswith("http"):
                 assert (page.parent / link).exists(), f"{page.name}: {link}"

@@ -118,7 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workdir", type=Path, default=Path("runs/quickstart"))
     parser.add_argument("--samples", type=int, default=500)
-    parser.add_argument("--repeats", type=int, default=2, help="dequantisations for bits/dim")
+    parser.add_argument("--repeats", type=int, default=1, help="dequantisations for bits/dim")
     options = parser.parse_args()
     try:
         found = judge(options.workdir, options.samples, options.repeats)

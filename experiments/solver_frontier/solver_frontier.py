@@ -10,6 +10,7 @@ DOP853 at 1e-10, from a NumPy formula); and "law", the mean over 128 directions 
 draws, whose own sampling error is the floor.
 """
 
+import argparse
 import json
 import time
 from pathlib import Path
@@ -209,6 +210,9 @@ def draw(results: dict) -> None:
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()  # there is nothing to choose, but --help and mistakes are answered
     began = time.monotonic()
     results = run()
     write(results, time.monotonic() - began)
