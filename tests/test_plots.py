@@ -192,6 +192,11 @@ class TestFiles:
         assert plots.save_samples(tmp_path / "c.png", np.zeros((5, 3)), None) is None
         assert not (tmp_path / "c.png").exists()
 
+    def test_a_notebook_shows_a_figure_without_pyplot(self):
+        """Its own picture, 100 dots an inch: the inline backend is asked only once pyplot has drawn something."""
+        figure = plots.loss_per_level(None, np.arange(5), CURVES)
+        assert Image.open(io.BytesIO(figure._repr_png_())).size == (600, 380)
+
     def test_grids_side_by_side(self):
         images = np.arange(8).reshape(8, 1, 1, 1)
         figure = plots.image_grids({"one": images, "other": images[::-1]}, 8, columns=4)

@@ -23,7 +23,7 @@ Extent = tuple[float, float, float, float]
 class Film:
     """Pictures one after another. A notebook shows it when it is the last value of a cell."""
 
-    frames: UInt8[np.ndarray, "frames height width 3"]
+    frames: UInt8[np.ndarray, "frames height width 3"] = dataclasses.field(repr=False)
     seconds: float
     """How long it runs, before the last picture stands."""
     hold: float

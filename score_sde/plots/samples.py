@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from score_sde.checks import require
 from score_sde.data.contact_sheet import as_bytes, grid
 from score_sde.files import written_whole
-from score_sde.plots.style import BLUE, STYLE, one_axes, save
+from score_sde.plots.style import BLUE, STYLE, Picture, one_axes, save
 
 
 def save_samples(
@@ -67,7 +67,7 @@ def image_grids(
     each = (width or 4.5 * len(sheets)) / len(sheets)
     tallest = max(sheet.shape[0] / sheet.shape[1] for sheet in sheets.values())
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(each * len(sheets), each * tallest + 0.4), layout="constrained")
+        figure = Picture(figsize=(each * len(sheets), each * tallest + 0.4), layout="constrained")
         for place, (title, sheet) in enumerate(sheets.items()):
             axes = figure.add_subplot(1, len(sheets), place + 1)
             axes.imshow(sheet, interpolation="nearest")

@@ -1,5 +1,6 @@
 """Colours and type of all pictures, and how a figure is made and written."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,20 @@ STYLE: Any = {
 }
 
 
+class Picture(Figure):
+    """A figure known to nobody else: pyplot and its global state stay out, and a notebook shows it all the same."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        with matplotlib.rc_context(STYLE):
+            self.savefig(buffer, format="png", dpi=100)
+        return buffer.getvalue()
+
+
 def one_axes(width: float, height: float) -> tuple[Figure, Any]:
-    """A figure with one pair of axes, known to nobody else: pyplot and its global state stay out."""
+    """A figure with one pair of axes."""
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Picture(figsize=(width, height), layout="constrained")
         return figure, figure.add_subplot()
 
 
