@@ -20,7 +20,10 @@ Times: TypeAlias = Float[Array, "..."]  # () or (batch,)
 
 
 def is_concrete(value: ArrayLike) -> bool:
-    """Whether ``value`` can be looked at now, which it cannot inside jit, vmap and grad."""
+    """Whether ``value`` can be looked at now: an argument of jit, vmap and grad cannot, a constant can.
+
+    Look with NumPy: inside jit whatever ``jnp`` makes of a constant is no constant any more.
+    """
     return not isinstance(value, jax.core.Tracer)
 
 
@@ -65,7 +68,7 @@ def as_step(
 ) -> tuple[Times, Times]:
     """The two ends of a step as times, s < t."""
     t, s = as_time(t, t_max, x), as_time(s, t_max, x, name="s", lowest=lowest)
-    if is_concrete(t) and is_concrete(s) and bool(jnp.any(s > t)):
+    if is_concrete(t) and is_concrete(s) and bool(np.any(np.asarray(s) > np.asarray(t))):
         raise ValueError(f"s = {s} lies above t = {t}; a step goes between s < t")
     return t, s
 

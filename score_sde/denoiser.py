@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key, PyTree
 
@@ -133,7 +134,7 @@ class _PredictingDenoiser(Denoiser):
 
     def _checked_output(self, x: Sample, t: ArrayLike, condition: Condition) -> Sample:
         t = as_time(t, self.sde.t_max, x)
-        if self.predicts in ("noise", "score") and is_concrete(t) and bool(jnp.any(self.sde.alpha(t) == 0)):
+        if self.predicts in ("noise", "score") and is_concrete(t) and self._without_data(t):
             raise ValueError(
                 f"predicts = {self.predicts!r} cannot be used at t = {self.sde.t_max:g} of {type(self.sde).__name__}: "
                 "alpha is 0 there and the posterior mean would be 0/0. Begin at t_max_sampling = "
@@ -141,6 +142,12 @@ class _PredictingDenoiser(Denoiser):
             )
         check_condition(condition, x)
         return self.output(x, jnp.broadcast_to(t, x.shape[:1]), condition)
+
+    def _without_data(self, t: Array) -> bool:
+        """Whether α(t) = 0 somewhere; t may be a constant inside jit. False where the SDE itself cannot be looked at."""
+        with jax.ensure_compile_time_eval():
+            alpha = self.sde.alpha(t)
+        return is_concrete(alpha) and bool(np.any(np.asarray(alpha) == 0))
 
 
 @dataclasses.dataclass(frozen=True)

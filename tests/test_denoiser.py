@@ -200,6 +200,28 @@ def test_denoise_and_noise_are_each_others_default(sde):
         Nothing(sde).denoise(x, t)
 
 
+@pytest.mark.parametrize("predicts", ["noise", "score"])
+def test_times_may_be_constants_inside_jit(sde, predicts):
+    """An array that the jitted function closes over is known, and looked at, without being computed with."""
+    model = perfect_network(sde, predicts)
+    x, _ = states(sde, sde.t_max_sampling)
+    t = jnp.linspace(0.1, 1.0, len(x)) * sde.t_max_sampling
+    inside = jax.jit(lambda x: model.score(x, t))(x)
+    np.testing.assert_allclose(inside, model.score(x, t), rtol=2e-4, atol=1e-4)
+    ratio, _ = jax.jit(lambda x: sde.transition(t, t / 2))(x)
+    np.testing.assert_allclose(ratio, sde.transition(t, t / 2)[0], rtol=1e-5)
+    if float(sde.alpha(sde.t_max)) == 0:
+        end = jnp.full(len(x), sde.t_max)
+        with pytest.raises(ValueError, match="alpha is 0 there"):
+            jax.jit(lambda x: model.score(x, end))(x)
+
+
+def test_mixtures_of_constants_may_be_made_inside_jit():
+    made = jax.jit(lambda x: ss.analytic.GaussianMixture(MIXTURE.means, MIXTURE.stds, MIXTURE.weights).log_prob(x))
+    x = MIXTURE.means
+    np.testing.assert_allclose(made(x), MIXTURE.log_prob(x), rtol=1e-5)
+
+
 @pytest.mark.parametrize("sde", [ss.Cosine(), ss.FlowMatching()], ids=["Cosine", "FlowMatching"])
 @pytest.mark.parametrize("predicts", ["noise", "score"])
 def test_noise_and_score_are_refused_where_alpha_is_zero(sde, predicts):

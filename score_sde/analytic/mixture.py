@@ -39,8 +39,8 @@ class GaussianMixture:
                 f"{name} has shape {value.shape}; means of shape {means.shape} need {means.shape[:1]}",
             )
         if is_concrete(stds) and is_concrete(weights):
-            require(bool(jnp.all(stds >= 0)), f"stds = {stds}; none may be negative")
-            require(bool(jnp.all(weights >= 0)), f"weights = {weights}; none may be negative")
+            require(bool(np.all(np.asarray(stds) >= 0)), f"stds = {stds}; none may be negative")
+            require(bool(np.all(np.asarray(weights) >= 0)), f"weights = {weights}; none may be negative")
             total = float(np.sum(np.asarray(weights, np.float64)))
             require(abs(total - 1) < 1e-5, f"weights = {weights} sum to {total:.6g}; they must sum to 1")
         for name, value in (("means", means), ("stds", stds), ("weights", weights)):

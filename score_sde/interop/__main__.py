@@ -44,7 +44,7 @@ def main() -> int:
     command.set_defaults(run=convert)
     command = commands.add_parser("export", help="a workdir -> a state dict in the original's names")
     command.add_argument("workdir", type=Path, help="a workdir of a model that the original knows")
-    command.add_argument("file", type=Path, help="FILE.npz, FILE.safetensors, or FILE.pth (needs PyTorch)")
+    command.add_argument("file", type=Path, help="FILE.npz, FILE.safetensors, or FILE.pth")
     command.add_argument("--step", type=int, default=None, help="which checkpoint; the newest unless given")
     command.add_argument("--weights", choices=("ema", "raw"), default="ema", help="which weights; ema unless given")
     command.set_defaults(run=export)

@@ -218,7 +218,7 @@ def _checked(model, x, condition, rtol, atol, steps, max_steps, solver) -> Array
         )
     check_condition(condition, x)
     for name, value in (("rtol", rtol), ("atol", atol)):
-        require(not is_concrete(value) or bool(value > 0), f"{name} = {value}; it must be positive")
+        require(not is_concrete(value) or bool(np.asarray(value) > 0), f"{name} = {value}; it must be positive")
     require(steps in ("each", "joint"), f'steps = {steps!r}; allowed: "each", "joint"')
     require(max_steps >= 1, f"max_steps = {max_steps}; it must be at least 1")
     require(

@@ -69,11 +69,13 @@ def test_export_and_import_are_exact_inverses(case, tmp_path):
     )  # their table of noise levels is no weight of a continuous model
     for name, value in exported.items():
         np.testing.assert_array_equal(value, model[name])
-    for suffix in (".npz", ".safetensors"):
+    for suffix in (".npz", ".safetensors", ".pth"):
         file = export(run, tmp_path / f"weights{suffix}")
         if suffix == ".npz":
             with np.load(file) as stored:
                 back = dict(stored)
+        elif suffix == ".pth":
+            back = pth.read(file)["model"]
         else:
             from safetensors.numpy import load_file
 

@@ -229,3 +229,12 @@ def test_generate_is_the_same_on_any_batch_and_devices(tmp_path):
         for devices in (1, 8):
             for batch in ("7", "64"):
                 np.testing.assert_allclose(results[devices][name + batch], first, atol=5e-4)
+
+
+def test_another_number_of_steps_compiles_a_handful_of_programs(caplog):
+    """The grid, the plan and the loop, each as a whole and not operation by operation."""
+    S.ddim(MODEL, KEY, 2, (2,), steps=37)
+    with jax.log_compiles(), caplog.at_level("WARNING"):
+        S.ddim(MODEL, KEY, 2, (2,), steps=38)
+    compiled = [record.getMessage() for record in caplog.records if "Finished XLA compilation" in record.getMessage()]
+    assert 1 <= len(compiled) <= 6, compiled

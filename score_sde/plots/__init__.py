@@ -1,0 +1,27 @@
+"""Pictures of samples, losses, densities and trajectories, in one style. Each works in a notebook and in a script.
+
+``path=None`` writes nothing; a figure or a film that is a cell's last value is shown below it.
+"""
+
+from score_sde.plots.film import Film, film
+from score_sde.plots.losses import loss_curve, loss_per_level
+from score_sde.plots.plane import plane
+from score_sde.plots.samples import image_grids, save_samples, side_by_side
+from score_sde.plots.style import BLUE, GREEN, GREY, INK, RED, STYLE
+
+__all__ = [
+    "BLUE",
+    "GREEN",
+    "GREY",
+    "INK",
+    "RED",
+    "STYLE",
+    "Film",
+    "film",
+    "image_grids",
+    "loss_curve",
+    "loss_per_level",
+    "plane",
+    "save_samples",
+    "side_by_side",
+]
