@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 from ml_collections import ConfigDict
 
-from score_sde.config import build_model, build_network
+from score_sde.config import build_model, build_network, build_sde
 from score_sde.networks.embed import Frozen
 
 FOURIER = 128
@@ -156,3 +156,16 @@ def test_missing_and_impossible_fields():
     config.training.continuous = False
     with pytest.raises(ValueError, match="only 'vpsde' and 'vesde' have a discrete chain"):
         build_model(config, nnx.eval_shape(lambda: build_network(config, nnx.Rngs(0))))
+
+
+def test_fields_of_an_sde():
+    """Any field of the process, whether the original had it or not."""
+    config = get_config("vp.cifar10_ddpmpp_continuous")
+    config.model.sde_options = {"t_min": 1e-3, "beta_max": 12.0}
+    assert (build_sde(config).t_min, build_sde(config).beta_max, build_sde(config).beta_min) == (1e-3, 12.0, 0.1)
+    config.training.sde = "cosine"
+    config.model.sde_options = {"offset": 0.008}
+    assert build_sde(config).offset == 0.008
+    config.model.sde_options = {"ofset": 0.008}
+    with pytest.raises(ValueError, match=r"sde_options has ofset; 'cosine' has .*offset"):
+        build_sde(config)

@@ -1,5 +1,6 @@
 """The forward process, and the network as a denoiser under it."""
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -13,11 +14,19 @@ from score_sde.sde import EDM, SDE, VE, VP, Cosine, FlowMatching, SubVP
 
 
 def build_sde(config: ConfigDict) -> SDE:
-    """The forward process of config.training.sde: a name, or an import path called with config.model.sde_options."""
-    name = get(config, "training.sde")
+    """The forward process of config.training.sde, a name or an import path; config.model.sde_options change its fields.
+
+    Such as sde_options = {"t_min": 1e-3}.
+    """
+    name, options = get(config, "training.sde"), dict(get(config, "model.sde_options", {}))
     if ":" in name:
-        return import_path(name)(**get(config, "model.sde_options", {}))
-    return choose(config, "training.sde", _SDES)(config)
+        return import_path(name)(**options)
+    sde = choose(config, "training.sde", _SDES)(config)
+    fields = [field.name for field in dataclasses.fields(sde)]
+    unknown = sorted(set(options) - set(fields))
+    if unknown:
+        raise ValueError(f"config.model.sde_options has {', '.join(unknown)}; {name!r} has {', '.join(fields)}")
+    return dataclasses.replace(sde, **options)
 
 
 def build_model(config: ConfigDict, network: nnx.Module) -> NetworkDenoiser:
@@ -71,15 +80,11 @@ def _sub_vp(config: ConfigDict) -> SubVP:
     return SubVP(beta_min=float(get(config, "model.beta_min")), beta_max=float(get(config, "model.beta_max")))
 
 
-def _without_scales(process: type[SDE]) -> Callable[[ConfigDict], SDE]:
-    return lambda config: process(**get(config, "model.sde_options", {}))
-
-
 _SDES: dict[str, Callable[[ConfigDict], SDE]] = {
     "vesde": variance_exploding,
     "vpsde": _vp,
     "subvpsde": _sub_vp,
-    "cosine": _without_scales(Cosine),
-    "edm": _without_scales(EDM),
-    "flow_matching": _without_scales(FlowMatching),
+    "cosine": lambda config: Cosine(),
+    "edm": lambda config: EDM(),
+    "flow_matching": lambda config: FlowMatching(),
 }
