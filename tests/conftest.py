@@ -33,6 +33,13 @@ def sde(request) -> ss.SDE:
     return request.param
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _memory():
+    """A module's compiled programs go with it; a thousand tests' would take many gigabytes."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def x64():
     """Double precision for one test."""

@@ -46,9 +46,8 @@ def everything(model, network, x, t, labels, probe):
     return out, model.score(x, t), *pull(probe)
 
 
-# Four that have every option between them, and the other four.
+# Three of the three kinds of network, and the others.
 FIRST = {
-    "ve_church_ncsnpp_continuous",
     "ve_cifar10_ncsnpp",
     "vp_cifar10_ddpmpp_continuous",
     "vp_ddpm_cifar10_continuous",

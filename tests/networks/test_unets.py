@@ -175,7 +175,9 @@ def test_rematerialisation_changes_memory_not_values():
         gradients[remat] = jax.tree.leaves(quick_jit(jax.grad(loss))(network))
     for other in ("blocks", "full"):
         error = sum(jnp.sum((a - b) ** 2) for a, b in zip(gradients["none"], gradients[other], strict=True))
-        assert float(jnp.sqrt(error / sum(jnp.sum(a**2) for a in gradients["none"]))) < 1e-6
+        assert (
+            float(jnp.sqrt(error / sum(jnp.sum(a**2) for a in gradients["none"]))) < 2e-6
+        )  # float32, added in another order
     assert kept["full"] < kept["blocks"] < 0.3 * kept["none"], kept
 
 
