@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 JOBS ?= auto
-PYTEST = $(BIN)/python -m pytest -n $(JOBS) --durations=25
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --durations=25
 INSTALLED = $(VENV)/.installed
 WORKDIR ?= runs/quickstart
 

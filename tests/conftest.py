@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 from pathlib import Path
 
 # Tests compile much and compute little. LLVM's optimisation costs them a third of their time; the programs that XLA
@@ -35,9 +36,10 @@ def sde(request) -> ss.SDE:
 
 @pytest.fixture(autouse=True, scope="module")
 def _memory():
-    """A module's compiled programs go with it; a thousand tests' would take many gigabytes."""
+    """Compiled programs are forgotten before they take too much: a thousand tests' would fill many gigabytes."""
     yield
-    jax.clear_caches()
+    if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 4e6:  # kilobytes
+        jax.clear_caches()
 
 
 @pytest.fixture

@@ -114,7 +114,9 @@ SMALL = {"model.nf": 8, "model.ch_mult": (1,), "model.attn_resolutions": (), "mo
 SMALL |= {"training.n_iters": 3, "training.batch_size": 8, "training.snapshot_sampling": False}
 
 
-@pytest.mark.parametrize("name", ["ve/cifar10_ncsnpp_continuous", "vp/ddpm/cifar10"])
+@pytest.mark.parametrize(
+    "name", ["ve/cifar10_ncsnpp_continuous", pytest.param("vp/ddpm/cifar10", marks=pytest.mark.slow)]
+)
 def test_an_original_config_file_trains(main, tmp_path, name):
     """As it is, on mocked CIFAR-10, with a network made small by the command line."""
     pytest.importorskip("tensorflow_datasets")

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from flax import nnx
 
 import score_sde as ss
@@ -23,6 +24,7 @@ def test_gradient_in_x_is_the_score(x64):
     np.testing.assert_allclose(jax.grad(total)(x), model.score(x, sde.t_min), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_gradient_in_parameters_is_the_difference_quotient(x64):
     def log_prob(mean):
         truth = ss.analytic.GaussianMixture(mean[None], np.array([0.4]))
