@@ -32,7 +32,7 @@ test: lint
 	$(PYTEST) -m 'not slow'
 
 test-fast: $(INSTALLED)
-	$(PYTEST) -m 'not slow' tests/sde tests/test_denoiser.py tests/analytic tests/test_import.py tests/training/test_step.py tests/guidance
+	$(PYTEST) -m 'not slow' tests/sde tests/test_denoiser.py tests/test_import.py tests/training/test_step.py tests/guidance
 
 test-all: lint
 	$(PYTEST)

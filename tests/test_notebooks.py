@@ -129,7 +129,7 @@ def test_it_runs(notebook, guarded, tmp_path):
         km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython()),
         resources={"metadata": {"path": str(tmp_path / "notebooks")}},
     )
-    client.execute()  # raises with the cell and its traceback
+    client.execute(cleanup_kc=True)  # raises with the cell and its traceback; the kernel ends with it
     assert all(cell.execution_count for cell in opened.cells if cell.cell_type == "code")
     errors = [out for cell in opened.cells for out in cell.get("outputs", []) if out.output_type == "error"]
     assert not errors

@@ -1,4 +1,4 @@
-"""It learns: the quickstart with a fourteenth of its steps, judged as `make quickstart` judges it, within wider limits.
+"""It learns: the quickstart with a ninth of its steps, judged as `make quickstart` judges it, within wider limits.
 
 The full run's limits are in experiments/quickstart/judge.py; its figures in the README beside it.
 """
@@ -30,9 +30,9 @@ def test_it_learns(judge, tmp_path):
     workdir = tmp_path / "run"
     command = [sys.executable, "main.py", "--config=configs/quickstart.py", f"--workdir={workdir}"]
     command += [
-        "--config.training.n_iters=250",
-        "--config.training.eval_freq=250",
-        "--config.training.snapshot_freq=250",
+        "--config.training.n_iters=400",
+        "--config.training.eval_freq=400",
+        "--config.training.snapshot_sampling=False",
     ]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, cwd=ROOT, env=os.environ | {"XLA_FLAGS": ""}
@@ -41,7 +41,7 @@ def test_it_learns(judge, tmp_path):
     found = judge.judge(workdir, samples=355, repeats=1, images=32)
     for name, (low, high) in LIMITS.items():
         assert low <= found[name] <= high, found
-    for picture in ("real_and_generated.png", "loss.png", "loss_per_level.png", "figures.json"):
+    for picture in ("real_and_generated.png", "figures.json"):
         assert (workdir / "reports" / picture).exists()
 
 
