@@ -4,6 +4,7 @@ A value can be looked at only where it is concrete: inside ``jax.jit`` the range
 checked, its shape is.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
@@ -31,6 +32,11 @@ def require(condition: bool, message: str) -> None:
     """Raise a ValueError unless the condition holds."""
     if not condition:
         raise ValueError(message)
+
+
+def some_of(items: Sequence[str], most: int) -> str:
+    """The first of a list that may be long: "a, b and 3 more"."""
+    return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
 
 
 def as_floating(value: Any) -> Array:

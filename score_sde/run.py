@@ -14,7 +14,16 @@ from ml_collections import ConfigDict
 
 from score_sde import guidance, likelihood, parameters
 from score_sde import workdir as layout
-from score_sde.config import build_model, build_network, build_sampler, build_scaling, build_source, get, sample_shape
+from score_sde.config import (
+    build_model,
+    build_network,
+    build_sampler,
+    build_scaling,
+    build_source,
+    condition_of,
+    get,
+    sample_shape,
+)
 from score_sde.data import DataScaling
 from score_sde.denoiser import Condition, Denoiser, NetworkDenoiser
 from score_sde.samplers import Samples
@@ -83,7 +92,7 @@ class Run:
 
     def condition_of(self, examples: Mapping[str, Any]) -> Condition:
         """The condition that examples of the source carry; None for an unconditional model."""
-        return None if get(self.config, "model.num_classes", None) is None else {"label": examples["label"]}
+        return condition_of(self.config, examples)
 
     def log_likelihood(
         self,

@@ -17,10 +17,9 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from matplotlib.figure import Figure
 
 import score_sde as ss
-from score_sde.data.contact_sheet import as_bytes, grid
+from score_sde import plots
 from score_sde.evaluation.frechet import frechet
 
 HERE = Path(__file__).parent
@@ -87,19 +86,9 @@ def main() -> None:
     ]
     (options.out / "results.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
-    draw(options.out / "samples.png", {"held out": test[:64]} | pictures)
-
-
-def draw(path: Path, pictures: dict[str, np.ndarray]) -> None:
-    """A grid of 64 images for each sampler, beside real ones."""
-    figure = Figure(figsize=(3.2 * len(pictures), 3.6), layout="constrained")
-    for place, (name, images) in enumerate(pictures.items()):
-        axes = figure.add_subplot(1, len(pictures), place + 1)
-        axes.imshow(grid(as_bytes(images, 256), 8), interpolation="nearest")
-        axes.set_title(name)
-        axes.set_axis_off()
-    figure.savefig(path, dpi=120)
-    print(f"look at {path}")
+    pictures = {"held out": test[:64]} | pictures
+    plots.image_grids(pictures, 256, width=3.2 * len(pictures), path=options.out / "samples.png")
+    print(f"look at {options.out / 'samples.png'}")
 
 
 if __name__ == "__main__":

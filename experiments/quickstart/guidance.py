@@ -17,12 +17,12 @@ from pathlib import Path
 import jax
 import judge
 import numpy as np
-from matplotlib.figure import Figure
 
 import score_sde as ss
-from score_sde.data.contact_sheet import as_bytes, grid
+from score_sde import plots
 
 SCALES = (0.0, 1.0, 2.0, 4.0, 8.0)
+TITLES = {0.0: "w = 0, no condition", 1.0: "w = 1, the condition"}
 HERE = Path(__file__).parent
 
 
@@ -48,7 +48,7 @@ def main() -> None:
     right = np.mean(judge.probabilities(weights, held_out).argmax(1) == test.labels)
     print("| scale | asked for | variety | Fréchet |\n|---|---|---|---|")
     print(f"| real, held out | {right:.3f} | 1.00 | 1.00 |")
-    table, pictures = {"held out": {"asked for": float(right)}}, []
+    table, pictures = {"held out": {"asked for": float(right)}}, {}
     for scale in SCALES:
         model = ss.guidance.classifier_free(run.model, scale, null={"label": 10})
         out = ss.samplers.dpm_solver(
@@ -63,15 +63,9 @@ def main() -> None:
             "frechet": judge.frechet(samples[:n], x) / judge.frechet(held_out[:n], x),
         }
         table[f"{scale:g}"] = row
-        pictures.append(grid(as_bytes(images[:60], 17), 10))
+        pictures[TITLES.get(scale, f"w = {scale:g}")] = images[:60]
         print(f"| {scale:g} | {row['asked for']:.3f} | {row['variety']:.2f} | {row['frechet']:.2f} |", flush=True)
-    figure = Figure(figsize=(3 * len(SCALES), 2.3), layout="constrained")
-    for place, (scale, picture) in enumerate(zip(SCALES, pictures, strict=True)):
-        axes = figure.add_subplot(1, len(SCALES), place + 1)
-        axes.imshow(picture, interpolation="nearest")
-        axes.set_title({0.0: "w = 0, no condition", 1.0: "w = 1, the condition"}.get(scale, f"w = {scale:g}"))
-        axes.set_axis_off()
-    figure.savefig(options.out / "guidance.png", dpi=110)
+    plots.image_grids(pictures, 17, columns=10, width=3 * len(SCALES), path=options.out / "guidance.png")
     (options.out / "guidance.json").write_text(json.dumps(table, indent=1) + "\n")
     print(f"\nlook at {options.out / 'guidance.png'}: a column is a class")
 

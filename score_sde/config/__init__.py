@@ -5,7 +5,7 @@ leaves the original's behaviour as it was; ``fields`` lists them all.
 """
 
 from score_sde.config.access import choose, get, import_path, sample_shape
-from score_sde.config.data import build_scaling, build_source
+from score_sde.config.data import build_scaling, build_source, condition_of
 from score_sde.config.fields import FIELDS, check, complete, differences
 from score_sde.config.network import build_network
 from score_sde.config.process import build_model, build_sde
@@ -28,6 +28,7 @@ __all__ = [
     "check",
     "choose",
     "complete",
+    "condition_of",
     "differences",
     "get",
     "import_path",

@@ -1,5 +1,6 @@
 """The data that config.data describes, and the map between them and model space."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -32,6 +33,11 @@ def build_source(config: ConfigDict, split: str = "train") -> Any:
             + ("no labels; set model.num_classes = None" if source.num_classes is None else f"{source.num_classes}")
         )
     return source
+
+
+def condition_of(config: ConfigDict, examples: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The condition that examples of the source carry; None for an unconditional model."""
+    return None if get(config, "model.num_classes", None) is None else {"label": examples["label"]}
 
 
 def build_scaling(config: ConfigDict, source: Any) -> DataScaling:

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from score_sde import likelihood
 from score_sde import run as runs
 from score_sde import workdir as layout
-from score_sde.config import build_parallel, build_sampler, get, sample_shape
+from score_sde.config import build_sampler, get, sample_shape
 from score_sde.files import written_whole
 from score_sde.samplers.generate import generate
 from score_sde.training.evaluate import HeldOut
@@ -26,7 +26,7 @@ def evaluate(config: ConfigDict, workdir: Path, folder: str) -> None:
         file = workdir / folder / f"{step}.json"
         report: dict[str, Any] = {"step": step, "weights": run.weights}
         if config.eval.enable_loss:
-            held_out = HeldOut(config, run.scaling, build_parallel(config))
+            held_out = HeldOut(config, run.scaling)
             report |= held_out.whole_loss(run.model)
             log_snr, values = held_out.per_level(run.model)
             report["loss_per_level"] = {"log_snr": log_snr.tolist(), "loss": values.tolist()}

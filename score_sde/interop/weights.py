@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from score_sde.checks import some_of
 from score_sde.networks.blocks import Attention, GroupNorm, ResBlock
 from score_sde.networks.conv import Conv
 from score_sde.networks.embed import Dense
@@ -194,10 +195,6 @@ def _without_effect(network: NCSNpp, name: str) -> bool:
     return network.noise_embedding is None and _UNUSED.fullmatch(name) is not None
 
 
-def _listing(names: list[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-
-
 def _not_a_state_dict(names: list[str]) -> str:
     whole = {"model", "ema", "optimizer"} & set(names)
     hint = (
@@ -207,14 +204,14 @@ def _not_a_state_dict(names: list[str]) -> str:
     )
     return (
         'no key of the state dict begins with "all_modules." or "module.all_modules."; its keys are '
-        f"{_listing([str(name) for name in names]) or 'none at all'}: {hint}"
+        f"{some_of([str(name) for name in names], 8) or 'none at all'}: {hint}"
     )
 
 
 def _does_not_fit(missing: list[str], left_over: list[str], misshapen: list[str]) -> str:
     lines = ["the state dict is not of the network that config.model and config.data describe; nothing was loaded"]
     lines += [
-        f"  {len(names)} {what}: {_listing(names)}"
+        f"  {len(names)} {what}: {some_of(names, 8)}"
         for what, names in (("missing", missing), ("left over", left_over), ("of another shape", misshapen))
         if names
     ]

@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
 from score_sde import pytree
-from score_sde.checks import is_concrete, per_sample, require, sum_over_sample
+from score_sde.checks import is_concrete, per_sample, require, some_of, sum_over_sample
 from score_sde.denoiser import Condition, Denoiser, check_condition
 from score_sde.likelihood import divergence as divergences
 from score_sde.likelihood.flow import Method, Path, follow, scale
@@ -263,10 +263,9 @@ def _warn_of_failures(failed_at: Array, reached: Array, index: Array) -> None:
         return
     bad = np.flatnonzero(np.asarray(failed_at) >= 0)
     if len(bad):
-        some = ", ".join(f"sample {index[i]} at t = {reached[i]:.3g} after {failed_at[i]} steps" for i in bad[:5])
-        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        some = some_of([f"sample {index[i]} at t = {reached[i]:.3g} after {failed_at[i]} steps" for i in bad], 5)
         warnings.warn(
-            f"the flow of {len(bad)} of {len(failed_at)} samples was given up: {some}{more}. Their entries are NaN and "
+            f"the flow of {len(bad)} of {len(failed_at)} samples was given up: {some}. Their entries are NaN and "
             "failed_at says which; take a looser tolerance or more max_steps, or look at the model's output there",
             RuntimeWarning,
             stacklevel=4,

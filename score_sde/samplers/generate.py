@@ -15,7 +15,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 from jaxtyping import Array, Key
 
-from score_sde.checks import require
+from score_sde.checks import require, some_of
 from score_sde.denoiser import Condition, Denoiser, check_condition
 from score_sde.samplers.loop import Samples
 from score_sde.samplers.multistep import dpm_solver
@@ -89,10 +89,9 @@ def report_failures(samples: Samples) -> None:
     failed_at, index = np.asarray(samples.failed_at), np.asarray(samples.index)
     bad = np.flatnonzero(failed_at >= 0)
     if len(bad):
-        some = ", ".join(f"sample {index[i]} at step {failed_at[i]}" for i in bad[:5])
-        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        some = some_of([f"sample {index[i]} at step {failed_at[i]}" for i in bad], 5)
         warnings.warn(
-            f"{len(bad)} of {len(index)} samples failed: {some}{more}. They became non-finite, or their adaptive "
+            f"{len(bad)} of {len(index)} samples failed: {some}. They became non-finite, or their adaptive "
             "solver ran out of steps; look at the model's output there, or take more steps or a looser tolerance",
             RuntimeWarning,
             stacklevel=3,

@@ -9,10 +9,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from score_sde import losses
-from score_sde.config import build_loss, build_source, get
+from score_sde.config import build_loss, build_source, condition_of, get
 from score_sde.data import DataScaling, evaluation_batches
 from score_sde.data.batches import take
-from score_sde.training.parallel import Parallel
 from score_sde.training.state import TrainState
 from score_sde.training.step import example_keys
 
@@ -20,10 +19,10 @@ from score_sde.training.step import example_keys
 class HeldOut:
     """The held-out split, with the averaged weights and without dropout. Labels, where there are any, are not dropped."""
 
-    def __init__(self, config: ConfigDict, scaling: DataScaling, parallel: Parallel):
+    def __init__(self, config: ConfigDict, scaling: DataScaling):
         self.config = ConfigDict(config.to_dict())
         self.config.training.label_dropout = 0.0
-        self.scaling, self.parallel = scaling, parallel
+        self.scaling = scaling
         self.source = build_source(config, get(config, "data.eval_split", "test"))
         self.key = jax.random.key(get(config, "seed") + 1)
         self._independent, self._even = self._per_example(stratified=False), self._per_example(stratified=True)
@@ -67,7 +66,7 @@ class HeldOut:
         batch = self._rows(np.arange(min(examples, len(self.source))))
         times = losses.levels(model.sde)
         keys = example_keys(self.key, jnp.zeros((), jnp.int32), batch["index"])
-        condition = {"label": batch["label"]} if get(self.config, "model.num_classes", None) is not None else None
+        condition = condition_of(self.config, batch)
         values = _per_level(model, self.scaling.forward(batch["data"], keys), keys, times, condition)
         return np.asarray(model.sde.log_snr(times)), np.asarray(values)
 

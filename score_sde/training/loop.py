@@ -88,7 +88,7 @@ def train(config: ConfigDict, workdir: Path, hooks: Sequence[Hook] = ()) -> Resu
         reader.set_state({"step": first})
         writer = Checkpoints(folder, keep_every=t.snapshot_freq, say=display.say)
         stack.callback(writer.finish)
-        held_out = HeldOut(config, scaling, parallel)
+        held_out = HeldOut(config, scaling)
         signals = stack.enter_context(Signals())
         seen: list[dict[str, jax.Array]] = []
         while step < last and not signals.received(step):
