@@ -1,6 +1,6 @@
 """How fast the CIFAR-10 NCSN++ is: compile, forward, training step, memory, and the same inside a loop.
 
-    python experiments/benchmarks/networks.py [--out networks.json] [--batch 8] [--repeats 5] [--torch]
+    python experiments/benchmarks/networks.py [--out networks.json] [--batch 8] [--repeats 5] [--torch [--tuned]]
 
 Every figure is the median of the repeats after one call to warm up. `cpu` is the processor time of the process, which
 tells a busy machine from a slow program. A step is the loss with dropout, its gradient, Adam and EMA. The loops run
@@ -9,13 +9,17 @@ two iterations inside one `lax.scan`; the ratio is their time for one iteration 
 
 import argparse
 import json
+import multiprocessing
 import platform
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 
@@ -24,18 +28,20 @@ from score_sde.networks import NCSNpp, describe
 LOOP = 2
 
 
+def subject(batch: int, **options):
+    """The network, a batch and its noise levels."""
+    network = NCSNpp(32, 3, scale_by_sigma=True, data_in_unit_range=True, rngs=nnx.Rngs(0), **options)
+    return network, jax.random.uniform(jax.random.key(0), (batch, 32, 32, 3)), jnp.geomspace(0.01, 50.0, batch)
+
+
 def programs(batch: int, dtype: str, remat: str):
     """The functions to time, each with its arguments; a dictionary from name to (function, arguments, iterations)."""
-    network = NCSNpp(
-        32, 3, scale_by_sigma=True, data_in_unit_range=True, dtype=jnp.dtype(dtype), remat=remat, rngs=nnx.Rngs(0)
-    )
+    network, x, sigma = subject(batch, dtype=jnp.dtype(dtype), remat=remat)
     print(describe(network, (32, 32, 3)), flush=True)
     graph, params, rest = nnx.split(network, nnx.Param, ...)
-    key = jax.random.key(0)
-    x, sigma = jax.random.uniform(key, (batch, 32, 32, 3)), jnp.geomspace(0.01, 50.0, batch)
-    keys = jax.random.split(key, batch)
+    keys = jax.random.split(jax.random.key(0), batch)
     optimizer = optax.adam(2e-4)
-    state = (params, optimizer.init(params), jax.tree.map(jnp.copy, params))
+    state = (params, optimizer.init(params), params, jnp.zeros(()))  # with the average, and the last loss
 
     def forward(params, x, keys=None):
         return nnx.merge(graph, params, rest)(x, sigma, dropout_keys=keys)
@@ -50,12 +56,12 @@ def programs(batch: int, dtype: str, remat: str):
         return jnp.mean((forward(params, noisy, keys) * sigma[:, None, None, None] + noise) ** 2)
 
     def step(state, x, keys):
-        params, moments, ema = state
+        params, moments, ema, _ = state
         value, gradient = jax.value_and_grad(loss)(params, x, keys)
         updates, moments = optimizer.update(gradient, moments)
         params = optax.apply_updates(params, updates)
         ema = jax.tree.map(lambda e, p: e + 0.001 * (p - e), ema, params)
-        return (params, moments, ema), value
+        return params, moments, ema, value
 
     def loop(body, carry):
         return jax.lax.scan(body, carry, None, length=LOOP)[0]
@@ -67,7 +73,7 @@ def programs(batch: int, dtype: str, remat: str):
         return loop(lambda x, _: (sum(score_and_vjp(params, x)), None), x)
 
     def step_loop(state, x, keys):
-        return loop(lambda state, _: (step(state, x, keys)[0], None), state)
+        return loop(lambda state, _: (step(state, x, keys), None), state)
 
     return {
         "forward": (forward, (params, x), 1),
@@ -79,102 +85,92 @@ def programs(batch: int, dtype: str, remat: str):
     }
 
 
-def measure(function, arguments, iterations: int, repeats: int) -> dict[str, float]:
-    """Seconds to trace and compile, seconds of one iteration, and GB of temporary and argument memory."""
+def measure(
+    function, arguments, iterations: int, repeats: int, *, in_place: bool
+) -> tuple[dict[str, float], Callable[[], object]]:
+    """Seconds to trace and compile, seconds of one iteration, GB of temporary and argument memory; and the program.
+
+    ``in_place``: the result takes the place of the first argument, as a state in training does.
+    """
     start = time.perf_counter()
-    lowered = jax.jit(function).lower(*arguments)
+    lowered = jax.jit(function, donate_argnums=0 if in_place else ()).lower(*arguments)
     traced, compile_cpu = time.perf_counter(), time.process_time()
     compiled = lowered.compile()
     done, compile_cpu = time.perf_counter(), time.process_time() - compile_cpu
-    jax.block_until_ready(compiled(*arguments))
-    walls, cpus = [], []
-    for _ in range(repeats):
-        wall, cpu = time.perf_counter(), time.process_time()
-        jax.block_until_ready(compiled(*arguments))
-        walls.append((time.perf_counter() - wall) / iterations)
-        cpus.append((time.process_time() - cpu) / iterations)
+    first, *others = jax.tree.map(jnp.copy, arguments) if in_place else arguments
+
+    def program():
+        nonlocal first
+        result = jax.block_until_ready(compiled(first, *others))
+        first = result if in_place else first
+
+    program()
+    walls, cpus = zip(*(clocked(program) for _ in range(repeats)), strict=True)
     memory = compiled.memory_analysis()
-    return {
+    sizes = (memory.temp_size_in_bytes, memory.argument_size_in_bytes, memory.output_size_in_bytes)
+    row = {
         "trace": traced - start,
         "compile": done - traced,
         "compile_cpu": compile_cpu,
-        "seconds": statistics.median(walls),
-        "best": min(walls),
-        "cpu": statistics.median(cpus),
+        "seconds": statistics.median(walls) / iterations,
+        "best": min(walls) / iterations,
+        "cpu": statistics.median(cpus) / iterations,
         "temporary_gb": memory.temp_size_in_bytes / 1e9,
-        "peak_gb": (memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes) / 1e9,
+        "peak_gb": (sum(sizes) - memory.alias_size_in_bytes) / 1e9,
     }
+    return row, program
 
 
-def torch_convolutions(batch: int, repeats: int) -> dict[str, float]:
-    """PyTorch on the 3x3 convolutions of the same network alone, each behind a group norm and SiLU: a floor for it.
+def clocked(program: Callable[[], object]) -> tuple[float, float]:
+    """Wall and processor seconds of one call."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    program()
+    return time.perf_counter() - wall, time.process_time() - cpu
 
-    The resampling, attention, 1x1 convolutions, sums and concatenations are left out, and so is the graph between the
-    layers: each convolution has its own input and its own gradient.
-    """
-    import torch
-    from torch.nn import functional
 
-    torch.set_num_threads(2)
-    layers, channels, kept = [], 128, [128]
-    levels = list(zip((128, 256, 256, 256), (32, 16, 8, 4), strict=True))
+def serve_torch(connection: Any, batch: int, tuned: bool) -> None:
+    """The other process: answers the name of a program with its wall and processor seconds."""
+    import networks_torch
 
-    def block(inside: int, outside: int, size: int) -> int:
-        layers.extend([(inside, outside, size), (outside, outside, size)])
-        return outside
+    network, x, sigma = subject(batch)
+    # A fresh network's last layers are nearly silent; noise on every parameter lets the comparison see all of them.
+    graph, params, rest = nnx.split(network, nnx.Param, ...)
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    noisy = [p + 0.02 * jax.random.normal(k, p.shape) for p, k in zip(leaves, keys, strict=True)]
+    network = nnx.merge(graph, jax.tree.unflatten(tree, noisy), rest)
+    ours = np.asarray(jax.jit(lambda network: network(x, sigma))(network))
+    todo = networks_torch.programs(network, x, sigma, tuned=tuned)
+    connection.send(float(np.linalg.norm(todo["forward"]().numpy() - ours) / np.linalg.norm(ours)))
+    while name := connection.recv():
+        connection.send(clocked(todo[name]))
 
-    for width, size in levels:
-        for _ in range(4):
-            channels = block(channels, width, size)
-            kept.append(channels)
-        if size > 4:
-            kept.append(block(channels, channels, size // 2))
-    block(channels, channels, 4)
-    block(channels, channels, 4)
-    for width, size in reversed(levels):
-        for _ in range(5):
-            channels = block(channels + kept.pop(), width, size)
-        if size < 32:
-            block(channels, channels, 2 * size)
-    modules = [
-        (torch.nn.GroupNorm(32, inside), torch.nn.Conv2d(inside, outside, 3, padding=1))
-        for inside, outside, _ in layers
-    ]
-    inputs = [torch.randn(batch, inside, size, size, requires_grad=True) for inside, _, size in layers]
-    parameters = [p for pair in modules for module in pair for p in module.parameters()]
-    optimizer, averages = torch.optim.Adam(parameters), [p.detach().clone() for p in parameters]
 
-    def forward():
-        with torch.no_grad():
-            for (norm, conv), x in zip(modules, inputs, strict=True):
-                conv(functional.silu(norm(x)))
+def against_torch(compiled: dict[str, Callable[[], object]], batch: int, tuned: bool, repeats: int) -> dict[str, dict]:
+    """PyTorch's times, in turn with ours. It has a process of its own, so that neither has the other's threads or heap."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    other = context.Process(target=serve_torch, args=(there, batch, tuned), daemon=True)
+    other.start()
+    difference = here.recv()
+    if difference > 1e-4:
+        raise RuntimeError(f"the PyTorch network is another one: its output differs by {difference:.1e} (relative L2)")
 
-    def step():
-        optimizer.zero_grad()
-        for (norm, conv), x in zip(modules, inputs, strict=True):
-            y = conv(functional.dropout(functional.silu(norm(x)), 0.1))
-            x.grad = None
-            y.backward(y.detach())
-        optimizer.step()
-        with torch.no_grad():
-            for average, p in zip(averages, parameters, strict=True):
-                average.lerp_(p, 0.001)
+    def theirs(name: str) -> tuple[float, float]:
+        here.send(name)
+        return here.recv()
 
-    figures = {"gflop_an_image": sum(18 * i * o * s * s for i, o, s in layers) / 1e9}
-    for function in (forward, step):
-        function()
-        walls, cpus = [], []
-        for _ in range(repeats):
-            wall, cpu = time.perf_counter(), time.process_time()
-            function()
-            walls.append(time.perf_counter() - wall)
-            cpus.append(time.process_time() - cpu)
-        figures |= {
-            f"{function.__name__}, seconds": statistics.median(walls),
-            f"{function.__name__}, best": min(walls),
-            f"{function.__name__}, cpu": statistics.median(cpus),
-        }
-    return figures
+    results = {}
+    for name in ("forward", "score + vjp", "step"):
+        if name in compiled:
+            theirs(name), clocked(compiled[name])
+            rounds = np.array([(theirs(name), clocked(compiled[name])) for _ in range(repeats)])  # round, who, clock
+            seconds, cpu = np.median(rounds[:, 0], axis=0)
+            ratio, cpu_ratio = np.median(rounds[:, 0] / rounds[:, 1], axis=0)
+            results[name] = {"seconds": seconds, "cpu": cpu, "ratio": ratio, "cpu_ratio": cpu_ratio}
+            print(f"{name:<24}{seconds:>10.2f}   x {ratio:.2f} (cpu x {cpu_ratio:.2f})", flush=True)
+    here.send("")
+    return results
 
 
 def main() -> None:
@@ -186,7 +182,12 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--remat", default="none")
     parser.add_argument("--only", nargs="*", default=None, help="names of programs, e.g. --only forward step")
-    parser.add_argument("--torch", action="store_true", help="time PyTorch on the same convolutions too")
+    parser.add_argument("--torch", action="store_true", help="time the same network in PyTorch too")
+    parser.add_argument(
+        "--tuned",
+        action="store_true",
+        help="give PyTorch channels last and fused updates, which the original does not use",
+    )
     options = parser.parse_args()
 
     device = jax.devices()[0]
@@ -200,12 +201,15 @@ def main() -> None:
         "programs": {},
     }
     columns = ("trace", "compile", "compile_cpu", "seconds", "best", "cpu", "temporary_gb", "peak_gb")
+    compiled: dict[str, Callable[[], object]] = {}
     todo = programs(options.batch, options.dtype, options.remat)
     print(f"\n{'':<24}" + "".join(f"{name:>14}" for name in columns), flush=True)
     for name, (function, arguments, iterations) in todo.items():
         if options.only is not None and name not in options.only:
             continue
-        row = measure(function, arguments, iterations, options.repeats)
+        row, compiled[name] = measure(
+            function, arguments, iterations, options.repeats, in_place=name.startswith("step")
+        )
         outside = results["programs"].get(name.removesuffix(" in a loop"))
         if iterations > 1 and outside is not None:
             row["ratio"], row["cpu_ratio"] = row["seconds"] / outside["seconds"], row["cpu"] / outside["cpu"]
@@ -213,8 +217,8 @@ def main() -> None:
         ratio = f"   x {row['ratio']:.2f} (cpu x {row['cpu_ratio']:.2f})" if "ratio" in row else ""
         print(f"{name:<24}" + "".join(f"{row[column]:>14.2f}" for column in columns) + ratio, flush=True)
     if options.torch:
-        results["torch, convolutions alone"] = torch_convolutions(options.batch, options.repeats)
-        print("PyTorch, convolutions alone:", json.dumps(results["torch, convolutions alone"], indent=2))
+        print("\nPyTorch, the same network, in turn with ours: seconds, and its time over ours", flush=True)
+        results["torch"] = against_torch(compiled, options.batch, options.tuned, options.repeats)
     if options.out is not None:
         options.out.write_text(json.dumps(results, indent=2) + "\n")
 
