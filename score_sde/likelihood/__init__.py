@@ -5,6 +5,7 @@
 solving its flow.
 """
 
+from score_sde.likelihood.adams import Adams
 from score_sde.likelihood.bits import bits_per_dim, nats_per_dim
 from score_sde.likelihood.bounds import Bound, continuous_bound, discrete_bound
 from score_sde.likelihood.data import of_data
@@ -12,6 +13,7 @@ from score_sde.likelihood.dataset import evaluate
 from score_sde.likelihood.density import LogLikelihood, decode, encode, log_likelihood
 
 __all__ = [
+    "Adams",
     "Bound",
     "LogLikelihood",
     "bits_per_dim",

@@ -16,6 +16,7 @@ from score_sde import pytree
 from score_sde.checks import is_concrete, per_sample, require, some_of, sum_over_sample
 from score_sde.denoiser import Condition, Denoiser, check_condition
 from score_sde.likelihood import divergence as divergences
+from score_sde.likelihood.adams import Adams
 from score_sde.likelihood.flow import Method, Path, follow, scale
 from score_sde.sde import SDE
 
@@ -68,8 +69,8 @@ def log_likelihood(
     t_min: ArrayLike | None = None,
     t_max: ArrayLike | None = None,
     steps: str = "each",
-    solver: Any = diffrax.Tsit5(),  # noqa: B008 - a frozen value
-    max_steps: int = 1024,
+    solver: Any = Adams(),  # noqa: B008 - a frozen value
+    max_steps: int = 4096,
     chunk: int = 16,
     memory: int = 2**31,
     adjoint: Any = diffrax.RecursiveCheckpointAdjoint(),  # noqa: B008
@@ -131,8 +132,8 @@ def _map(
     t_min: ArrayLike | None = None,
     t_max: ArrayLike | None = None,
     steps: str = "each",
-    solver: Any = diffrax.Tsit5(),  # noqa: B008
-    max_steps: int = 1024,
+    solver: Any = Adams(),  # noqa: B008
+    max_steps: int = 4096,
     adjoint: Any = diffrax.RecursiveCheckpointAdjoint(),  # noqa: B008
     precision: str | None = "highest",
 ) -> Array:
@@ -222,8 +223,9 @@ def _checked(model, x, condition, rtol, atol, steps, max_steps, solver) -> Array
     require(steps in ("each", "joint"), f'steps = {steps!r}; allowed: "each", "joint"')
     require(max_steps >= 1, f"max_steps = {max_steps}; it must be at least 1")
     require(
-        isinstance(solver, diffrax.AbstractERK),
-        f"solver = {solver!r}; give one of diffrax's explicit solvers with an error estimate, such as diffrax.Dopri5()",
+        isinstance(solver, diffrax.AbstractERK | Adams),
+        f"solver = {solver!r}; give ss.likelihood.Adams(), or one of diffrax's explicit Runge-Kutta methods with an "
+        "error estimate, such as diffrax.Dopri5()",
     )
     return x
 

@@ -9,8 +9,13 @@ and so (Chen et al. 2018, eq. 8; Song et al. 2021, eq. 39), with D dimensions,
     log p(x_0) = log prior(x_1) + D log(s_1/s_0) + ∫ div v dφ      from φ_0 = φ(t_min) to φ_1 = φ(t_max).
 
 In t the same path begins like √t (VP) or ends at α = 0 (flow matching); in φ it is smooth at both ends, and z and v stay
-near the size of the data, so that one tolerance means the same under every SDE. Against a solver in t this saves a
-fifth to a third of the evaluations at a smaller error (measured in ``experiments/benchmarks/likelihood.py``).
+near the size of the data, so that one tolerance means the same under every SDE. But what a network knows of the noise
+it knows by its logarithm, and div v grows like 1/φ where the data are thinner than the noise. So the solver walks in
+
+    u = arsinh(tan(φ/2)/c),        φ = 2 arctan(c sinh u),        c = 10⁻³,
+
+which is log σ/α for small noise, linear in φ where the data are gone, and linear again below φ = c, so that t = 0 is a
+place like others.
 
 v and its divergence come from one evaluation of the network and one pullback; z and δ = ∫ div v dφ / D, in nats a
 dimension, are solved together. The step size is chosen for each sample by itself ("each": a vmap over batches of one), or
@@ -30,6 +35,7 @@ from jaxtyping import Array, Float, Int
 
 from score_sde.checks import Sample, per_sample
 from score_sde.denoiser import Condition, Denoiser
+from score_sde.likelihood.adams import Adams
 from score_sde.samplers.adaptive import evaluations
 from score_sde.sde import SDE
 
@@ -38,14 +44,14 @@ Divergence: TypeAlias = Callable[
 ]  # (pullback, z, probes) -> (n, probes)
 
 
-FIRST_STEP = 0.03
-"""Of the whole way: the steps of smooth flows are about that long, and choosing one would cost two evaluations."""
+SMALLEST_ANGLE = 1e-3
+"""c above."""
 
 
 class Method(NamedTuple):
     """How the flow is solved; static."""
 
-    solver: Any
+    solver: diffrax.AbstractERK | Adams
     steps: str  # "each" or "joint"
     max_steps: int
     adjoint: Any
@@ -76,6 +82,16 @@ def time_of_angle(sde: SDE, phi: Array) -> Array:
     phi = jax.lax.stop_gradient(phi)
     log_snr = 2 * (jnp.log(jnp.maximum(jnp.cos(phi), 0)) - jnp.log(jnp.maximum(jnp.sin(phi), 0)))
     return sde.time_of_log_snr(log_snr)
+
+
+def walked(phi: Array) -> Array:
+    """The solver's variable u at an angle."""
+    return jnp.arcsinh(jnp.tan(phi / 2) / SMALLEST_ANGLE)
+
+
+def angle_at(u: Array) -> Array:
+    """The inverse of ``walked``."""
+    return 2 * jnp.arctan(SMALLEST_ANGLE * jnp.sinh(u))
 
 
 def scale(sde: SDE, t: ArrayLike) -> Array:
@@ -119,19 +135,21 @@ def _solve(method: Method, model: Denoiser, x, probes, condition, ends, toleranc
     sde = model.sde
     dimensions = math.prod(x.shape[1:])
 
-    def field(phi: Any, state: tuple, _: Any) -> tuple:
+    def field(u: Any, state: tuple, _: Any) -> tuple:
         z, _ = state
+        phi, speed = jax.jvp(angle_at, (u,), (jnp.ones_like(u),))  # dφ/du
         if divergence is None:
-            return rotation(model, z, phi, condition), None
+            return speed * rotation(model, z, phi, condition), None
         v, pullback = jax.vjp(lambda z: rotation(model, z, phi, condition), z)
-        return v, divergence(lambda w: pullback(w)[0], z, probes) / dimensions
+        return speed * v, speed * divergence(lambda w: pullback(w)[0], z, probes) / dimensions
 
     def norm(state: tuple) -> Array:
         """The larger of the two, so that δ, one number beside D, is as exact as z."""
         z, delta = map(optimistix.rms_norm, state)
         return jnp.maximum(z, delta)
 
-    first, last = (angle(sde, t) for t in ends)
+    first, last = (walked(angle(sde, t)) for t in ends)
+    first_step, growth, per_step, once = _habits(method.solver)
     z = x / per_sample(scale(sde, ends[0]), x)
     delta = None
     if divergence is not None:
@@ -142,26 +160,31 @@ def _solve(method: Method, model: Denoiser, x, probes, condition, ends, toleranc
         method.solver,
         first,
         last,
-        (last - first) * FIRST_STEP,
+        (last - first) * first_step,
         (z, delta),
         # A step that cannot shrink any more (NaN, or a jump in the model) ends the sample.
         stepsize_controller=diffrax.PIDController(
-            rtol=tolerance[0], atol=tolerance[1], pcoeff=0.2, icoeff=0.6, norm=norm, dtmin=smallest, force_dtmin=False
+            rtol=tolerance[0],
+            atol=tolerance[1],
+            pcoeff=0.2,
+            icoeff=0.6,
+            norm=norm,
+            factormax=growth,
+            dtmin=smallest,
+            force_dtmin=False,
         ),
         max_steps=method.max_steps,
         adjoint=method.adjoint,
         throw=False,
     )
-    (z, delta), phi = jax.tree.map(lambda leaf: leaf[-1], (solution.ys, solution.ts))  # type: ignore[misc]
+    (z, delta), u = jax.tree.map(lambda leaf: leaf[-1], (solution.ys, solution.ts))  # type: ignore[misc]
     steps = solution.stats["num_steps"]
-    per_step, once = evaluations(method.solver)
-    once -= 2  # the first step is given
     n = len(x)
     finite = jnp.all(jnp.isfinite(z.reshape(n, -1)), axis=1)
     if delta is not None:
         finite &= jnp.all(jnp.isfinite(delta), axis=1)
     fine = finite & (solution.result == diffrax.RESULTS.successful)
-    reached = jnp.where(solution.result == diffrax.RESULTS.successful, ends[1], time_of_angle(sde, phi))
+    reached = jnp.where(solution.result == diffrax.RESULTS.successful, ends[1], time_of_angle(sde, angle_at(u)))
     nfe = per_step * steps + once
     return Path(
         x=z * per_sample(scale(sde, reached), z),
@@ -171,3 +194,14 @@ def _solve(method: Method, model: Denoiser, x, probes, condition, ends, toleranc
         failed_at=jnp.where(fine, -1, steps),
         reached=jnp.full(n, reached),
     )
+
+
+def _habits(solver: diffrax.AbstractERK | Adams) -> tuple[float, float, int, int]:
+    """The first step's part of the way, the growth from step to step, evaluations a step and once.
+
+    The first step is given because choosing one would cost two evaluations. Adams' method begins with order 2.
+    """
+    if isinstance(solver, Adams):
+        return 0.001, 2.0, 1, 1
+    per_step, once = evaluations(solver)
+    return 0.03, 10.0, per_step, once - 2
