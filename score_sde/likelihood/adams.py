@@ -23,7 +23,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-
 ADDING_UP = 2.0
 """With one evaluation a step there are many steps, and their errors add up: what the estimate is multiplied by, so that
 a tolerance means about what it means for diffrax's methods."""

@@ -44,7 +44,7 @@ def test_weights_of_any_steps_integrate_polynomials_through_the_known_points(kno
 
 @pytest.mark.parametrize("points", [2, 3, 4])
 def test_converges_with_its_order(points):
-    """y' = y sin⁴ t, which begins so flat that the low order of the first steps does not show."""
+    """Of y' = y sin⁴ t, which begins so flat that the low order of the first steps does not show."""
     with jax.enable_x64(True):
         exact = np.exp(3 * 2 / 8 - np.sin(4) / 4 + np.sin(8) / 32)
 
@@ -58,7 +58,7 @@ def test_converges_with_its_order(points):
 
 @pytest.mark.parametrize("ends", [(0.0, 2.0), (2.0, 0.0)])
 def test_error_follows_the_tolerance_either_way(ends):
-    """y = exp(sin t), one evaluation a step, at 1e-4 and 1e-8."""
+    """Of y = exp(sin t), one evaluation a step, at 1e-4 and 1e-8."""
     with jax.enable_x64(True):
         for tolerance in (1e-4, 1e-8):
             calls = []
