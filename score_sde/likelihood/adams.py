@@ -98,7 +98,7 @@ def _weights(nodes: Float[Array, "k"], known: Int[Array, ""]) -> tuple[Array, Ar
     extended = jnp.concatenate([jnp.ones(1, nodes.dtype), nodes])
     g, e = _integrals(nodes), _integrals(extended)
     used = jnp.arange(len(nodes)) < known
-    predictor = jnp.where(used, g[:-1], 0) @ _divided_differences(nodes)
+    predictor = jnp.matmul(jnp.where(used, g[:-1], 0), _divided_differences(nodes), precision="highest")
     d = _divided_differences(extended)[known]
     return predictor, g[known] * d, e[known] * d
 
