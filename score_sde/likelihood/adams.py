@@ -24,8 +24,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 ADDING_UP = 2.0
-"""With one evaluation a step there are many steps, and their errors add up: what the estimate is multiplied by, so that
-a tolerance means about what it means for diffrax's methods."""
+"""With one evaluation a step there are many steps, and their errors add up: what the estimate is multiplied by. The
+whole error is then 2 to 9 times the tolerance on exact mixtures, where diffrax's Tsit5 makes 1 to 2 times of it."""
 
 
 class Memory(NamedTuple):
@@ -60,8 +60,7 @@ class Adams(diffrax.AbstractAdaptiveSolver):
         """One evaluation: predict, evaluate, correct."""
         slopes, times, known = solver_state
         h = t1 - t0
-        # A sample that has arrived waits with h = 0 for the others; its gradient must not meet a division by it.
-        predictor, corrector, error = _weights((times - t0) / jnp.where(h == 0, 1, h), known)
+        predictor, corrector, error = _weights((times - t0) / _divisor(h), known)
         predicted = jax.tree.map(lambda y, f: y + h * _sum(predictor, f), y0, slopes)
         new = _slope(terms, t1, predicted, args, t0, t1)
         slopes = jax.tree.map(lambda f, f_old: jnp.concatenate([f[None], f_old]), new, slopes)
@@ -81,8 +80,12 @@ class Adams(diffrax.AbstractAdaptiveSolver):
 
 def _slope(terms: Any, t: Any, y: Any, args: Any, t0: Any, t1: Any) -> Any:
     """dy/dt; diffrax turns the time of backward solves round, which only the product with the control knows."""
-    h = t1 - t0
-    return terms.vf_prod(t, y, args, terms.contr(t0, t1) / jnp.where(h == 0, 1, h))
+    return terms.vf_prod(t, y, args, terms.contr(t0, t1) / _divisor(t1 - t0))
+
+
+def _divisor(h: Float[Array, ""]) -> Float[Array, ""]:
+    """A sample that has arrived waits with h = 0 for the others; its gradient must not meet a division by it."""
+    return jnp.where(h == 0, 1, h)
 
 
 def _sum(weights: Float[Array, "k"], slopes: Float[Array, "k *shape"]) -> Float[Array, "*shape"]:

@@ -10,7 +10,7 @@ from score_sde.likelihood.adams import Adams, _weights
 
 
 def solve(field, y0, steps, *, t0=0.0, t1=2.0, points=4, **options):
-    """With equal steps: as many as are given; diffrax ends one early or late where they do not add up."""
+    """With equal steps, as many as are given, unless the options say otherwise."""
     options = {"stepsize_controller": diffrax.ConstantStepSize(), "dt0": (t1 - t0) / steps, "max_steps": 2048} | options
     return diffrax.diffeqsolve(diffrax.ODETerm(field), Adams(points), t0, t1, y0=y0, throw=False, **options)
 
