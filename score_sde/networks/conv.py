@@ -1,10 +1,10 @@
-"""Convolution whose gradients are convolutions, in the layout that XLA's CPU backend is fast in.
+"""Convolution with gradients that XLA's CPU backend is fast in.
 
 XLA turns the gradient of a convolution into another one with permuted axes, which its CPU backend computes with a
 naive loop nest when it stands inside ``lax.scan`` or ``lax.while_loop`` (100 times slower, measured in
 ``experiments/benchmarks/networks.md``). Here both gradients are written as plain channels-last convolutions, and
 their permuted operands are made behind an optimisation barrier, so that XLA cannot fold the permutation back in.
-GPUs keep their own gradients, which are fast everywhere.
+Large convolutions of size 3 take Winograd's way, with fewer multiplications. GPUs and TPUs keep their own.
 
 A function with its own VJP has no JVP: differentiate networks with ``jax.vjp`` and ``jax.grad``, to any order.
 """
@@ -17,6 +17,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
+
+from score_sde.networks import winograd
 
 Padding: TypeAlias = tuple[tuple[int, int], ...]
 
@@ -71,6 +73,8 @@ def conv(
     padding: Padding,
 ) -> Float[Array, "batch *out_spatial out_channels"]:
     """y[o] = Σ_k x[o·stride + k − lo] kernel[k]  along each spatial axis, for padding (lo, hi)."""
+    if stride == 1 and all(p == (1, 1) for p in padding) and winograd.is_faster(x, kernel):
+        return _same(x, kernel)
     return _conv(x, kernel, stride, padding, 1, 1)
 
 
@@ -130,3 +134,44 @@ def _backward(stride, padding, spread, dilation, operands, dy):
 
 
 _conv.defvjp(_forward, _backward)
+
+
+# Where Winograd's way is faster: T = Σ_o Σ_k x[o + k − 1] w[k] dy[o] is linear in each of x, w and dy. Its gradient with
+# respect to one of them is a function of the other two, and the gradients of that are the other two functions.
+
+
+@jax.custom_vjp
+def _same(x: Array, w: Array) -> Array:
+    """y = ∂T/∂dy."""
+    return lax.platform_dependent(x, w, cpu=winograd.conv, default=_plain_same)
+
+
+@jax.custom_vjp
+def _same_dx(dy: Array, w: Array) -> Array:
+    """dx = ∂T/∂x."""
+
+    def by_xla(dy, w):
+        x = jax.ShapeDtypeStruct((*dy.shape[:-1], w.shape[-2]), dy.dtype)
+        return jax.linear_transpose(lambda x: _plain_same(x, w), x)(dy)[0]
+
+    return lax.platform_dependent(dy, w, cpu=winograd.input_gradient, default=by_xla)
+
+
+@jax.custom_vjp
+def _same_dw(x: Array, dy: Array) -> Array:
+    """dw = ∂T/∂w."""
+
+    def by_xla(x, dy):
+        w = jax.ShapeDtypeStruct((*(3,) * (x.ndim - 2), x.shape[-1], dy.shape[-1]), dy.dtype)
+        return jax.linear_transpose(lambda w: _plain_same(x, w), w)(dy)[0]
+
+    return lax.platform_dependent(x, dy, cpu=winograd.kernel_gradient, default=by_xla)
+
+
+def _plain_same(x: Array, w: Array) -> Array:
+    return _plain_conv(x, w, 1, ((1, 1),) * (x.ndim - 2), 1, 1)
+
+
+_same.defvjp(lambda x, w: (_same(x, w), (x, w)), lambda xw, dy: (_same_dx(dy, xw[1]), _same_dw(xw[0], dy)))
+_same_dx.defvjp(lambda dy, w: (_same_dx(dy, w), (dy, w)), lambda yw, x: (_same(x, yw[1]), _same_dw(x, yw[0])))
+_same_dw.defvjp(lambda x, dy: (_same_dw(x, dy), (x, dy)), lambda xy, w: (_same_dx(xy[1], w), _same(xy[0], w)))

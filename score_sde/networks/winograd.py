@@ -1,0 +1,117 @@
+"""Convolutions of size 3 with fewer multiplications: Winograd's F(2, 3) along every spatial axis.
+
+Two neighbours of y[o] = Σ_k x[o + k − 1] w[k] see four entries of x, and cost four products in place of six:
+
+    y = Aᵀ (G w ⊙ Bᵀ x),    Bᵀ x = (x_0 − x_2,  x_1 + x_2,  x_2 − x_1,  x_1 − x_3)
+                            G w  = (w_0,  (w_0 + w_1 + w_2)/2,  (w_0 − w_1 + w_2)/2,  w_2)
+                            Aᵀ m = (m_0 + m_1 + m_2,  m_1 − m_2 − m_3)
+
+Along both axes of an image that is 16 in place of 36, and over channels each ⊙ is a matrix product. Errors of rounding
+are those of the direct sum. Lavin and Gray 2016, Fast algorithms for convolutional neural networks (arXiv 1509.09308).
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.experimental.xla_metadata import set_xla_metadata
+from jaxtyping import Array, Float
+
+G = np.array([[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]])
+CHANNELS, PAIRS = 64, 128  # from where on it pays, measured in experiments/benchmarks/networks.md
+
+
+def is_faster(x: Array, w: Array) -> bool:
+    """Whether the convolution of x with w has this form, and is large enough to gain by it on a CPU."""
+    *size, channels, out = w.shape
+    spatial = x.shape[1:-1]
+    fits = set(size) == {3} and all(n % 2 == 0 for n in spatial) and x.dtype in (jnp.float32, jnp.float64)
+    return fits and min(channels, out) >= CHANNELS and x.size // channels >= PAIRS * 2 ** len(size)
+
+
+def apart(function: Callable[..., Array]) -> Callable[..., Array]:
+    """The function as one computation, which XLA neither inlines nor fuses with what stands around it.
+
+    What is combined here four or sixteen times would be computed as often, with all that it was made from.
+    """
+    compiled = jax.jit(function)
+    return functools.wraps(function)(lambda *operands: set_xla_metadata(compiled(*operands), inlineable="false"))
+
+
+@apart
+def conv(
+    x: Float[Array, "batch *spatial channels"], w: Float[Array, "*size channels out"]
+) -> Float[Array, "batch *spatial out"]:
+    """y[o] = Σ_k x[o + k − 1] w[k] along each spatial axis, which has an even number of entries."""
+    return _products(x, _weights(G, w), 1)
+
+
+@apart
+def input_gradient(
+    dy: Float[Array, "batch *spatial out"], w: Float[Array, "*size channels out"]
+) -> Float[Array, "batch *spatial channels"]:
+    """dx[i] = Σ_k dy[i − k + 1] w[k]ᵀ: the same of dy, with w turned round."""
+    return _products(dy, _weights(G[:, ::-1], w), 2)
+
+
+@apart
+def kernel_gradient(
+    x: Float[Array, "batch *spatial channels"], dy: Float[Array, "batch *spatial out"]
+) -> Float[Array, "*size channels out"]:
+    """dw[k] = Σ_o x[o + k − 1] dy[o] = Gᵀ (Bᵀ x ⊙ A dy), where ⊙ sums over the batch and all pairs."""
+    dims = x.ndim - 2
+    v, z = (p.reshape(4**dims, -1, p.shape[-1]) for p in (_seen(x), _spread(dy)))
+    du = lax.dot_general(v, z, (((1,), (1,)), ((0,), (0,))))
+    dw = jnp.tensordot(_along(G, dims, du.dtype).T, du, 1)
+    return dw.reshape(*(3,) * dims, *dw.shape[1:])
+
+
+def _products(x: Array, u: Float[Array, "fours channels out"], contracted: int) -> Float[Array, "batch *spatial out"]:
+    """Aᵀ (u ⊙ Bᵀ x), where ⊙ sums over this axis of u."""
+    dims = x.ndim - 2
+    v = _seen(x)
+    m = lax.dot_general(v.reshape(4**dims, -1, v.shape[-1]), u, (((2,), (contracted,)), ((0,), (0,))))
+    m = m.reshape(*v.shape[:-1], -1)
+    for axis in range(dims):  # m has a leading axis of fours for each spatial axis that is not joined yet
+        m = jnp.stack([m[0] + m[1] + m[2], m[1] - m[2] - m[3]], dims + 1 + axis)
+    return m.reshape(*x.shape[:-1], -1)
+
+
+def _weights(g: np.ndarray, w: Float[Array, "*size channels out"]) -> Float[Array, "fours channels out"]:
+    """G w along every spatial axis."""
+    return jnp.tensordot(_along(g, w.ndim - 2, w.dtype), w.reshape(-1, *w.shape[-2:]), 1)
+
+
+def _seen(x: Float[Array, "batch *spatial channels"]) -> Float[Array, "*fours_batch_pairs channels"]:
+    """Bᵀ x: along every spatial axis x[2p + (0, 1, 2, 1)] ± x[2p + (2, 2, 1, 3)] for the pair p of x with its border."""
+    dims = x.ndim - 2
+    x = jnp.pad(x, [(0, 0), *[(1, 1)] * dims, (0, 0)])
+    for axis in range(-2, -2 - dims, -1):
+        pairs = 2 * np.arange(x.shape[axis] // 2 - 1)
+        first, second = (
+            jnp.moveaxis(jnp.take(x, pairs + np.array(i)[:, None], axis, mode="clip"), axis - 1, 0)
+            for i in ([0, 1, 2, 1], [2, 2, 1, 3])
+        )
+        x = first + _column([-1, 1, -1, -1], x) * second
+    return x
+
+
+def _spread(dy: Float[Array, "batch *spatial out"]) -> Float[Array, "*fours_batch_pairs out"]:
+    """A dy: along every spatial axis (a, a + b, a − b, −b) of each pair (a, b)."""
+    for axis in range(-2, -dy.ndim, -1):
+        a, b = (lax.slice_in_dim(dy, i, None, 2, axis) for i in (0, 1))
+        dy = _column([1, 1, 1, 0], dy) * a + _column([0, 1, -1, -1], dy) * b
+    return dy
+
+
+def _column(entries: list[int], x: Array) -> Float[Array, "fours *ones"]:
+    """The entries along a new first axis of x."""
+    return jnp.asarray(entries, x.dtype).reshape(-1, *(1,) * x.ndim)
+
+
+def _along(matrix: np.ndarray, dims: int, dtype) -> Float[Array, "rows columns"]:
+    """The matrix along each of ``dims`` axes: its Kronecker product with itself."""
+    return jnp.asarray(functools.reduce(np.kron, [matrix] * dims), dtype)
