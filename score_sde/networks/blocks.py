@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Key, UInt32
 
+from score_sde.networks.apart import written
 from score_sde.networks.conv import Conv
 from score_sde.networks.embed import Dense
 from score_sde.networks.resample import Fir, down, up
@@ -212,4 +213,4 @@ class Head(nnx.Module):
 
 def residual_sum(x: Image, h: Image, rescale: bool) -> Image:
     """X + h, or (x + h)/√2, which keeps the variance where both have the same."""
-    return (x + h) * (1 / math.sqrt(2)) if rescale else x + h
+    return written((x + h) * (1 / math.sqrt(2)) if rescale else x + h)

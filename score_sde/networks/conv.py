@@ -10,6 +10,7 @@ A function with its own VJP has no JVP: differentiate networks with ``jax.vjp`` 
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jax
@@ -137,39 +138,46 @@ _conv.defvjp(_forward, _backward)
 
 
 # Where Winograd's way is faster: T = Σ_o Σ_k x[o + k − 1] w[k] dy[o] is linear in each of x, w and dy. Its gradient with
-# respect to one of them is a function of the other two, and the gradients of that are the other two functions.
+# respect to one of them is a function of the other two, and the gradients of that are the other two functions. GPUs and
+# TPUs get the convolutions that JAX itself makes of them.
+
+
+def _by_xla(of_x: str, of_w: str, of_y: str) -> Callable[[Array, Array], Array]:
+    """XLA's own convolution with a border of one, of operands that lie so ("*": the spatial axes)."""
+
+    def convolve(x: Array, w: Array) -> Array:
+        dims = x.ndim - 2
+        layouts = lax.conv_dimension_numbers(
+            x.shape, w.shape, tuple(layout.replace("*", "DHW"[-dims:]) for layout in (of_x, of_w, of_y))
+        )
+        return lax.conv_general_dilated(x, w, (1,) * dims, ((1, 1),) * dims, dimension_numbers=layouts)
+
+    return convolve
+
+
+_xla_y, _xla_dx, _xla_dw = _by_xla("N*C", "*IO", "N*C"), _by_xla("N*C", "*OI", "N*C"), _by_xla("C*N", "I*O", "*NC")
+
+
+def _xla_dx_turned(dy: Array, w: Array) -> Array:
+    return _xla_dx(dy, lax.rev(w, tuple(range(w.ndim - 2))))
 
 
 @jax.custom_vjp
 def _same(x: Array, w: Array) -> Array:
-    """y = ∂T/∂dy."""
-    return lax.platform_dependent(x, w, cpu=winograd.conv, default=_plain_same)
+    """∂T/∂dy, which is y."""
+    return lax.platform_dependent(x, w, cpu=winograd.conv, default=_xla_y)
 
 
 @jax.custom_vjp
 def _same_dx(dy: Array, w: Array) -> Array:
-    """dx = ∂T/∂x."""
-
-    def by_xla(dy, w):
-        x = jax.ShapeDtypeStruct((*dy.shape[:-1], w.shape[-2]), dy.dtype)
-        return jax.linear_transpose(lambda x: _plain_same(x, w), x)(dy)[0]
-
-    return lax.platform_dependent(dy, w, cpu=winograd.input_gradient, default=by_xla)
+    """∂T/∂x, which is dx: the convolution of dy with w turned round."""
+    return lax.platform_dependent(dy, w, cpu=winograd.input_gradient, default=_xla_dx_turned)
 
 
 @jax.custom_vjp
 def _same_dw(x: Array, dy: Array) -> Array:
-    """dw = ∂T/∂w."""
-
-    def by_xla(x, dy):
-        w = jax.ShapeDtypeStruct((*(3,) * (x.ndim - 2), x.shape[-1], dy.shape[-1]), dy.dtype)
-        return jax.linear_transpose(lambda w: _plain_same(x, w), w)(dy)[0]
-
-    return lax.platform_dependent(x, dy, cpu=winograd.kernel_gradient, default=by_xla)
-
-
-def _plain_same(x: Array, w: Array) -> Array:
-    return _plain_conv(x, w, 1, ((1, 1),) * (x.ndim - 2), 1, 1)
+    """∂T/∂w, which is dw: that of x with dy for its kernel, batch and channels having changed places."""
+    return lax.platform_dependent(x, dy, cpu=winograd.kernel_gradient, default=_xla_dw)
 
 
 _same.defvjp(lambda x, w: (_same(x, w), (x, w)), lambda xw, dy: (_same_dx(dy, xw[1]), _same_dw(xw[0], dy)))

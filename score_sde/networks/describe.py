@@ -54,6 +54,10 @@ def _products(program: Any, scopes: tuple[str, ...]) -> Iterator[tuple[tuple[str
     for equation in program.eqns:
         inside = scopes + tuple(str(equation.source_info.name_stack).split("/"))
         for value in equation.params.values():
+            if (
+                isinstance(value, tuple) and value
+            ):  # alternatives: of what a platform does in its own way, the general one
+                value = value[-1]
             if hasattr(value, "jaxpr") or hasattr(value, "eqns"):
                 yield from _products(getattr(value, "jaxpr", value), inside)
         if equation.primitive.name not in ("conv_general_dilated", "dot_general"):

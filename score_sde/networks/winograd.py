@@ -7,38 +7,35 @@ Two neighbours of y[o] = Σ_k x[o + k − 1] w[k] see four entries of x, and cos
                             Aᵀ m = (m_0 + m_1 + m_2,  m_1 − m_2 − m_3)
 
 Along both axes of an image that is 16 in place of 36, and over channels each ⊙ is a matrix product. Errors of rounding
-are those of the direct sum. Lavin and Gray 2016, Fast algorithms for convolutional neural networks (arXiv 1509.09308).
+are those of the direct sum. Each function is kept apart: what it combines four or sixteen times would be made as often.
+
+Lavin and Gray 2016, Fast algorithms for convolutional neural networks (arXiv 1509.09308).
 """
 
 import functools
-from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array, Float
 
+from score_sde.networks.apart import apart
+
 G = np.array([[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]])
-CHANNELS, PAIRS = 64, 128  # from where on it pays, measured in experiments/benchmarks/networks.md
+CHANNELS, PAIRS = 64, 32  # from where on it pays, measured in experiments/benchmarks/networks.md
 
 
 def is_faster(x: Array, w: Array) -> bool:
     """Whether the convolution of x with w has this form, and is large enough to gain by it on a CPU."""
     *size, channels, out = w.shape
     spatial = x.shape[1:-1]
-    fits = set(size) == {3} and all(n % 2 == 0 for n in spatial) and x.dtype in (jnp.float32, jnp.float64)
+    fits = (
+        len(size) > 1
+        and set(size) == {3}
+        and all(n % 2 == 0 for n in spatial)
+        and x.dtype in (jnp.float32, jnp.float64)
+    )
     return fits and min(channels, out) >= CHANNELS and x.size // channels >= PAIRS * 2 ** len(size)
-
-
-def apart(function: Callable[..., Array]) -> Callable[..., Array]:
-    """The function as one computation, which XLA neither inlines nor fuses with what stands around it.
-
-    What is combined here four or sixteen times would be computed as often, with all that it was made from.
-    """
-    compiled = jax.jit(function)
-    return functools.wraps(function)(lambda *operands: set_xla_metadata(compiled(*operands), inlineable="false"))
 
 
 @apart
@@ -69,8 +66,8 @@ def kernel_gradient(
     return dw.reshape(*(3,) * dims, *dw.shape[1:])
 
 
-def _products(x: Array, u: Float[Array, "fours channels out"], contracted: int) -> Float[Array, "batch *spatial out"]:
-    """Aᵀ (u ⊙ Bᵀ x), where ⊙ sums over this axis of u."""
+def _products(x: Array, u: Float[Array, "fours rows columns"], contracted: int) -> Array:
+    """Aᵀ (u ⊙ Bᵀ x), where ⊙ sums over the channels of x and this axis of u."""
     dims = x.ndim - 2
     v = _seen(x)
     m = lax.dot_general(v.reshape(4**dims, -1, v.shape[-1]), u, (((2,), (contracted,)), ((0,), (0,))))

@@ -1,0 +1,33 @@
+"""What XLA's CPU backend must not fuse, because it would compute it again for each of its readers.
+
+XLA fuses a sum into every operation that reads it, with all the sums that it was made from: the tenth residual block of a
+level reads ten arrays where one would do, four times over. These two functions give a value one place in memory.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+from jax import lax
+from jax.experimental.xla_metadata import set_xla_metadata
+from jaxtyping import Array
+
+
+def apart(function: Callable[..., Array]) -> Callable[..., Array]:
+    """The function as one computation, which XLA neither inlines nor fuses with what stands around it."""
+    compiled = jax.jit(function)
+    return functools.wraps(function)(lambda *operands: set_xla_metadata(compiled(*operands), inlineable="false"))
+
+
+@jax.custom_vjp
+def written(x: Array) -> Array:
+    """X, and its gradient on the way back, written to memory once by a CPU. GPUs and TPUs fuse as they like."""
+    return lax.platform_dependent(x, cpu=_placed, default=_same)
+
+
+def _same(x: Array) -> Array:
+    return x
+
+
+_placed = apart(_same)
+written.defvjp(lambda x: (written(x), None), lambda _, dx: (written(dx),))
