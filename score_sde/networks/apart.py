@@ -1,7 +1,7 @@
 """What XLA's CPU backend must not fuse, because it would compute it again for each of its readers.
 
-XLA fuses a sum into every operation that reads it, with all the sums that it was made from: the tenth residual block of a
-level reads ten arrays where one would do, four times over. These two functions give a value one place in memory.
+XLA fuses a sum into every operation that reads it, with all the sums that it was made from: the fifth residual block of
+a level reads five arrays where one would do, four times over. These two functions give a value one place in memory.
 """
 
 import functools
@@ -22,12 +22,12 @@ def apart(function: Callable[..., Array]) -> Callable[..., Array]:
 @jax.custom_vjp
 def written(x: Array) -> Array:
     """X, and its gradient on the way back, written to memory once by a CPU. GPUs and TPUs fuse as they like."""
-    return lax.platform_dependent(x, cpu=_placed, default=_same)
+    return lax.platform_dependent(x, cpu=_placed, default=_identity)
 
 
-def _same(x: Array) -> Array:
+def _identity(x: Array) -> Array:
     return x
 
 
-_placed = apart(_same)
+_placed = apart(_identity)
 written.defvjp(lambda x: (written(x), None), lambda _, dx: (written(dx),))

@@ -4,13 +4,12 @@ XLA turns the gradient of a convolution into another one with permuted axes, whi
 naive loop nest when it stands inside ``lax.scan`` or ``lax.while_loop`` (100 times slower, measured in
 ``experiments/benchmarks/networks.md``). Here both gradients are written as plain channels-last convolutions, and
 their permuted operands are made behind an optimisation barrier, so that XLA cannot fold the permutation back in.
-Large convolutions of size 3 take Winograd's way, with fewer multiplications. GPUs and TPUs keep their own.
+Large convolutions of size 3 take Winograd's way, with fewer multiplications. GPUs and TPUs keep XLA's convolutions.
 
 A function with its own VJP has no JVP: differentiate networks with ``jax.vjp`` and ``jax.grad``, to any order.
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jax
@@ -137,47 +136,41 @@ def _backward(stride, padding, spread, dilation, operands, dy):
 _conv.defvjp(_forward, _backward)
 
 
-# Where Winograd's way is faster: T = Σ_o Σ_k x[o + k − 1] w[k] dy[o] is linear in each of x, w and dy. Its gradient with
-# respect to one of them is a function of the other two, and the gradients of that are the other two functions. GPUs and
-# TPUs get the convolutions that JAX itself makes of them.
-
-
-def _by_xla(of_x: str, of_w: str, of_y: str) -> Callable[[Array, Array], Array]:
-    """XLA's own convolution with a border of one, of operands that lie so ("*": the spatial axes)."""
-
-    def convolve(x: Array, w: Array) -> Array:
-        dims = x.ndim - 2
-        layouts = lax.conv_dimension_numbers(
-            x.shape, w.shape, tuple(layout.replace("*", "DHW"[-dims:]) for layout in (of_x, of_w, of_y))
-        )
-        return lax.conv_general_dilated(x, w, (1,) * dims, ((1, 1),) * dims, dimension_numbers=layouts)
-
-    return convolve
-
-
-_xla_y, _xla_dx, _xla_dw = _by_xla("N*C", "*IO", "N*C"), _by_xla("N*C", "*OI", "N*C"), _by_xla("C*N", "I*O", "*NC")
-
-
-def _xla_dx_turned(dy: Array, w: Array) -> Array:
-    return _xla_dx(dy, lax.rev(w, tuple(range(w.ndim - 2))))
+# Where Winograd's way is faster: T = Σ_o Σ_k x[o + k − 1] w[k] dy[o], sums of the same size as x, is linear in each of x,
+# w and dy. Its gradient with respect to one of them is a function of the other two, and the gradients of that are the
+# other two functions. GPUs and TPUs get the convolutions that JAX makes of them.
 
 
 @jax.custom_vjp
 def _same(x: Array, w: Array) -> Array:
     """∂T/∂dy, which is y."""
-    return lax.platform_dependent(x, w, cpu=winograd.conv, default=_xla_y)
+    return lax.platform_dependent(x, w, cpu=winograd.conv, default=_direct)
 
 
 @jax.custom_vjp
 def _same_dx(dy: Array, w: Array) -> Array:
-    """∂T/∂x, which is dx: the convolution of dy with w turned round."""
-    return lax.platform_dependent(dy, w, cpu=winograd.input_gradient, default=_xla_dx_turned)
+    """∂T/∂x, which is dx."""
+    return lax.platform_dependent(dy, w, cpu=winograd.input_gradient, default=_direct_dx)
 
 
 @jax.custom_vjp
 def _same_dw(x: Array, dy: Array) -> Array:
-    """∂T/∂w, which is dw: that of x with dy for its kernel, batch and channels having changed places."""
-    return lax.platform_dependent(x, dy, cpu=winograd.kernel_gradient, default=_xla_dw)
+    """∂T/∂w, which is dw."""
+    return lax.platform_dependent(x, dy, cpu=winograd.kernel_gradient, default=_direct_dw)
+
+
+def _direct(x: Array, w: Array) -> Array:
+    return _plain_conv(x, w, 1, ((1, 1),) * (x.ndim - 2), 1, 1)
+
+
+def _direct_dx(dy: Array, w: Array) -> Array:
+    x = jax.ShapeDtypeStruct((*dy.shape[:-1], w.shape[-2]), dy.dtype)
+    return jax.linear_transpose(lambda x: _direct(x, w), x)(dy)[0]
+
+
+def _direct_dw(x: Array, dy: Array) -> Array:
+    w = jax.ShapeDtypeStruct((*(3,) * (x.ndim - 2), x.shape[-1], dy.shape[-1]), x.dtype)
+    return jax.linear_transpose(lambda w: _direct(x, w), w)(dy)[0]
 
 
 _same.defvjp(lambda x, w: (_same(x, w), (x, w)), lambda xw, dy: (_same_dx(dy, xw[1]), _same_dw(xw[0], dy)))

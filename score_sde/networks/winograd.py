@@ -7,7 +7,7 @@ Two neighbours of y[o] = Σ_k x[o + k − 1] w[k] see four entries of x, and cos
                             Aᵀ m = (m_0 + m_1 + m_2,  m_1 − m_2 − m_3)
 
 Along both axes of an image that is 16 in place of 36, and over channels each ⊙ is a matrix product. Errors of rounding
-are those of the direct sum. Each function is kept apart: what it combines four or sixteen times would be made as often.
+are those of the direct sum. Each function is kept apart, else XLA would make x again for each of its sixteen uses.
 
 Lavin and Gray 2016, Fast algorithms for convolutional neural networks (arXiv 1509.09308).
 """
@@ -22,20 +22,15 @@ from jaxtyping import Array, Float
 from score_sde.networks.apart import apart
 
 G = np.array([[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]])
-CHANNELS, PAIRS = 64, 32  # from where on it pays, measured in experiments/benchmarks/networks.md
+CHANNELS, TILES = 64, 32  # from where on it pays, measured in experiments/benchmarks/networks.md
 
 
 def is_faster(x: Array, w: Array) -> bool:
     """Whether the convolution of x with w has this form, and is large enough to gain by it on a CPU."""
     *size, channels, out = w.shape
-    spatial = x.shape[1:-1]
-    fits = (
-        len(size) > 1
-        and set(size) == {3}
-        and all(n % 2 == 0 for n in spatial)
-        and x.dtype in (jnp.float32, jnp.float64)
-    )
-    return fits and min(channels, out) >= CHANNELS and x.size // channels >= PAIRS * 2 ** len(size)
+    even = all(n % 2 == 0 for n in x.shape[1:-1])
+    fits = len(size) > 1 and set(size) == {3} and even and x.dtype == w.dtype in (jnp.float32, jnp.float64)
+    return fits and min(channels, out) >= CHANNELS and x.size // channels >= TILES * 2 ** len(size)
 
 
 @apart
@@ -83,7 +78,10 @@ def _weights(g: np.ndarray, w: Float[Array, "*size channels out"]) -> Float[Arra
 
 
 def _seen(x: Float[Array, "batch *spatial channels"]) -> Float[Array, "*fours_batch_pairs channels"]:
-    """Bᵀ x: along every spatial axis x[2p + (0, 1, 2, 1)] ± x[2p + (2, 2, 1, 3)] for the pair p of x with its border."""
+    """Bᵀ x: along every spatial axis x[2p + (0, 1, 2, 1)] ± x[2p + (2, 2, 1, 3)] for pair p of x with its border.
+
+    Written with indices, all axes are one loop for XLA; stacked slices would be a loop each, and compile for as long.
+    """
     dims = x.ndim - 2
     x = jnp.pad(x, [(0, 0), *[(1, 1)] * dims, (0, 0)])
     for axis in range(-2, -2 - dims, -1):

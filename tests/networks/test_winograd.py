@@ -12,7 +12,7 @@ from jax import lax
 
 from score_sde.networks import winograd
 from score_sde.networks.apart import written
-from score_sde.networks.conv import _by_xla, _plain_conv, _same, _same_dw, _same_dx, conv
+from score_sde.networks.conv import _direct, _direct_dw, _direct_dx, _same, _same_dw, _same_dx, conv
 from tests.networks.quick import quick_jit
 
 
@@ -22,23 +22,17 @@ def draw(*spatial, channels=(5, 7), dtype=jnp.float64):
     return x, jax.random.normal(keys[2], (*(3,) * len(spatial), *channels), dtype), dy
 
 
-def direct(x, w):
-    return _plain_conv(x, w, 1, ((1, 1),) * (x.ndim - 2), 1, 1)
-
-
 @pytest.mark.parametrize("spatial", [(6,), (2, 8), (6, 4), (4, 2, 6)])
 def test_is_the_direct_sum_and_its_gradients(spatial, x64):
     x, w, dy = draw(*spatial)
-    y, pull = jax.vjp(direct, x, w)
+    y, pull = jax.vjp(_direct, x, w)
     dx, dw = pull(dy)
     for ours, want in (
         (winograd.conv(x, w), y),
         (winograd.input_gradient(dy, w), dx),
         (winograd.kernel_gradient(x, dy), dw),
-        # what GPUs and TPUs compute in their place
-        (_by_xla("N*C", "*IO", "N*C")(x, w), y),
-        (_by_xla("N*C", "*OI", "N*C")(dy, jnp.flip(w, range(len(spatial)))), dx),
-        (_by_xla("C*N", "I*O", "*NC")(x, dy), dw),
+        (_direct_dx(dy, w), dx),  # what GPUs and TPUs compute in their place
+        (_direct_dw(x, dy), dw),
     ):
         np.testing.assert_allclose(ours, want, rtol=1e-12, atol=1e-12)
 
@@ -47,10 +41,10 @@ def test_rounds_like_the_direct_sum():
     """In float32 with 64 channels: the error's deviation is at most twice that of XLA's own convolution."""
     x, w, dy = (np.array(a) for a in draw(8, 8, channels=(64, 64), dtype=jnp.float32))
     with jax.enable_x64(True):
-        y, pull = jax.vjp(direct, *(jnp.asarray(a, jnp.float64) for a in (x, w)))
+        y, pull = jax.vjp(_direct, *(jnp.asarray(a, jnp.float64) for a in (x, w)))
         exact = (y, *pull(jnp.asarray(dy, jnp.float64)))
     exact = [np.array(a) for a in exact]
-    y, pull = jax.vjp(direct, jnp.asarray(x), jnp.asarray(w))
+    y, pull = jax.vjp(_direct, jnp.asarray(x), jnp.asarray(w))
     ours = winograd.conv(x, w), winograd.input_gradient(dy, w), winograd.kernel_gradient(x, dy)
     for got, xla, want in zip(ours, (y, *pull(jnp.asarray(dy))), exact, strict=True):
         error, floor = (float(np.std(np.asarray(a, np.float64) - want) / np.std(want)) for a in (got, xla))
@@ -68,7 +62,7 @@ def test_second_derivatives(of, by, x64):
 
         return quick_jit(jax.grad(lambda *xwy: jnp.sum(gradient(*xwy) ** 3), (by, 2)))(x, w, dy)
 
-    for ours, want in zip(curvature(_same), curvature(direct), strict=True):
+    for ours, want in zip(curvature(_same), curvature(_direct), strict=True):
         np.testing.assert_allclose(ours, want, rtol=1e-10, atol=1e-8)
 
 
@@ -87,7 +81,7 @@ def test_third_derivative_vmap_and_loop(x64):
 
         return quick_jit(jax.grad(lambda w: jnp.sum(jax.grad(penalty)(w) ** 2)))(w)
 
-    want = run(direct)
+    want = run(_direct)
     np.testing.assert_allclose(run(_same), want, rtol=1e-9, atol=1e-9 * float(jnp.max(jnp.abs(want))))
 
 
@@ -99,28 +93,46 @@ def test_each_function_is_the_gradient_of_the_others(x64):
     np.testing.assert_allclose(jnp.sum(w * _same_dw(x, dy)), total, rtol=1e-12)
 
 
+IMAGE, KERNEL, SAME = (2, 8, 8, 64), (3, 3, 64, 64), ((1, 1), (1, 1))
+
+
 @pytest.mark.parametrize(
-    ("shape", "kernel", "dtype", "taken"),
+    ("shape", "kernel", "stride", "padding", "dtype", "taken"),
     [
-        ((2, 8, 8, 64), (3, 3, 64, 64), jnp.float32, True),
-        ((1, 4, 8, 8, 64), (3, 3, 3, 64, 96), jnp.float32, True),
-        ((2, 7, 8, 64), (3, 3, 64, 64), jnp.float32, False),  # an odd side
-        ((2, 8, 8, 64), (3, 3, 64, 3), jnp.float32, False),  # few channels
-        ((1, 4, 4, 64), (3, 3, 64, 64), jnp.float32, False),  # few positions
-        ((2, 8, 8, 64), (5, 5, 64, 64), jnp.float32, False),
-        ((2, 512, 64), (3, 64, 64), jnp.float32, False),  # along one axis there is little to gain
-        ((2, 8, 8, 64), (3, 3, 64, 64), jnp.bfloat16, False),  # its sums would lose too many digits
+        (IMAGE, KERNEL, 1, SAME, jnp.float32, True),
+        ((1, 4, 8, 8, 64), (3, 3, 3, 64, 96), 1, ((1, 1),) * 3, jnp.float32, True),
+        ((2, 7, 8, 64), KERNEL, 1, SAME, jnp.float32, False),  # an odd side
+        ((1, 4, 4, 64), KERNEL, 1, SAME, jnp.float32, False),  # few positions
+        (IMAGE, (3, 3, 64, 3), 1, SAME, jnp.float32, False),  # few channels
+        (IMAGE, (5, 5, 64, 64), 1, ((2, 2), (2, 2)), jnp.float32, False),
+        (IMAGE, KERNEL, 1, ((0, 0), (0, 0)), jnp.float32, False),
+        (IMAGE, KERNEL, 2, SAME, jnp.float32, False),
+        ((2, 512, 64), (3, 64, 64), 1, ((1, 1),), jnp.float32, False),  # along one axis there is little to gain
+        (IMAGE, KERNEL, 1, SAME, jnp.bfloat16, False),  # its sums would lose too many digits
     ],
 )
-def test_is_taken_where_it_gains(shape, kernel, dtype, taken):
-    padding = tuple((k // 2, k // 2) for k in kernel[:-2])
+def test_is_taken_where_it_gains(shape, kernel, stride, padding, dtype, taken):
+    """On a CPU, and nowhere else: forward, and for both gradients."""
     x, w = jax.ShapeDtypeStruct(shape, dtype), jax.ShapeDtypeStruct(kernel, dtype)
-    program = jax.jit(lambda x, w: conv(x, w, 1, padding)).trace(x, w).lower(lowering_platforms=("cpu",)).as_text()
-    assert ("stablehlo.convolution" not in program) is taken
-    assert ('inlineable = "false"' in program) is taken
-    elsewhere = jax.jit(lambda x, w: conv(x, w, 1, padding)).trace(x, w).lower(lowering_platforms=("cuda",)).as_text()
-    assert "stablehlo.convolution" in elsewhere
-    assert "inlineable" not in elsewhere
+
+    def gradients(x, w):
+        return jax.grad(lambda x, w: jnp.sum(written(conv(x, w, stride, padding)) ** 2), (0, 1))(x, w)
+
+    for function, products in ((lambda x, w: conv(x, w, stride, padding), 1), (gradients, 3)):
+        program = {
+            platform: jax.jit(function).trace(x, w).lower(lowering_platforms=(platform,)).as_text()
+            for platform in ("cpu", "cuda", "tpu")
+        }
+        assert program["cpu"].count("stablehlo.convolution") == (0 if taken else products)
+        for platform in ("cuda", "tpu"):
+            assert program[platform].count("stablehlo.convolution") == products
+            assert "inlineable" not in program[platform]
+
+
+def test_operands_of_two_types_are_refused_everywhere():
+    x, w = jnp.ones(IMAGE, jnp.float32), jnp.ones(KERNEL, jnp.bfloat16)
+    with pytest.raises(TypeError, match="same dtypes"):
+        conv(x, w, 1, SAME)
 
 
 def test_written_once():
@@ -166,6 +178,9 @@ for ours, want in zip(jax.tree.leaves(program(*parts)), jax.tree.leaves(run(x, w
 
 def test_a_batch_over_eight_devices_stays_where_it_is():
     """What is kept apart is divided like the rest: no device asks for the examples of another."""
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"}
+    flags = {
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",
+    }
     done = subprocess.run([sys.executable, "-c", SHARDED], env=os.environ | flags, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
