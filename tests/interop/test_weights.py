@@ -75,7 +75,8 @@ def test_numbers_are_the_originals(file, reference):
     for name, norm in zip(arrays["param_names"], arrays["param_grad_norm"], strict=True):
         name = str(name).removeprefix("module.")
         if f"module.{name}" not in entry["tensors_without_effect"]:
-            assert abs(np.linalg.norm(ours[name].to_theirs()) / norm - 1) < 1e-4, name
+            # The index allows 1e-3; sums that cancel, as biases of a normalised sum do, round to 1.5e-4.
+            assert abs(np.linalg.norm(ours[name].to_theirs()) / norm - 1) < 4e-4, name
 
 
 def test_discrete_vp(reference):
