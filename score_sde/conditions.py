@@ -1,0 +1,172 @@
+"""What a model is told beside x: a flat tree of named leaves, and for each of them where it comes from.
+
+    conditions = Conditions({"label": Leaf(classes=10)})
+    conditions.of(batch)            {"label": batch["label"]}
+    conditions.make(16, label=3)    {"label": (16,) threes}
+    conditions.null                 {"label": 10}: what stands for "not told"
+
+The same specification drives the loss (which leaves are dropped, and what replaces them), guidance, ``run.condition``
+and the evaluation. Labels are one case of it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Key, PyTree
+
+from score_sde import pytree
+from score_sde.checks import require
+from score_sde.randomness import Purpose, for_each
+
+Condition = PyTree  # None, or a flat dictionary of arrays that lead with the batch
+
+
+@dataclasses.dataclass(frozen=True)
+class Leaf:
+    """One leaf of a condition.
+
+    key        the entry of an example that it is made from; its own name unless given
+    classes    for labels 0 ... classes − 1: their number, which is then also the null value
+    null       the value that stands for "not told": a number that fills the leaf
+    dropout    the share of training examples in which the null value replaces it; leaves are dropped together
+    spatial    whether it lies on the same grid as x, and is flipped and cropped with it
+    encoder    a function from the entries (batch, ...) to the leaf. Its arrays are frozen
+    """
+
+    key: str | None = dataclasses.field(default=None, metadata={"static": True})
+    classes: int | None = dataclasses.field(default=None, metadata={"static": True})
+    null: int | float | None = dataclasses.field(default=None, metadata={"static": True})
+    dropout: int | float = dataclasses.field(default=0.1, metadata={"static": True})
+    spatial: bool = dataclasses.field(default=False, metadata={"static": True})
+    encoder: Callable[[Any], Array] | None = None
+
+    def __post_init__(self):
+        require(0 <= self.dropout <= 1, f"dropout = {self.dropout}; allowed: 0 to 1, the share of examples")
+        require(self.classes is None or self.classes >= 1, f"classes = {self.classes}; allowed: 1 or more")
+        require(
+            self.classes is None or self.null is None or self.null == self.classes,
+            f"null = {self.null} beside classes = {self.classes}: the null value of a label is the number of classes; "
+            "leave null out",
+        )
+
+    @property
+    def empty(self) -> int | float | None:
+        """The null value."""
+        return self.classes if self.classes is not None else self.null
+
+
+pytree.register(Leaf, static_unless_told=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Conditions:
+    """The leaves of a model's condition by their names; none for an unconditional model. A pytree of encoders."""
+
+    leaves: Mapping[str, Leaf] = dataclasses.field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.leaves)
+
+    @property
+    def null(self) -> dict[str, int | float]:
+        """The null value of each leaf that has one."""
+        return {name: leaf.empty for name, leaf in self.leaves.items() if leaf.empty is not None}
+
+    def entries(self, *, spatial: bool = False) -> tuple[str, ...]:
+        """The entries of an example that the leaves are made from; only those of spatial leaves if asked."""
+        found = [leaf.key or name for name, leaf in self.leaves.items() if leaf.spatial or not spatial]
+        return tuple(dict.fromkeys(found))
+
+    def of(self, examples: Mapping[str, Any]) -> Condition:
+        """The condition that a batch of examples carries; None without leaves."""
+        if not self.leaves:
+            return None
+        return {name: self._encoded(name, examples) for name in self.leaves}
+
+    def dropped(self, condition: Condition, keys: Key[Array, "batch"]) -> Condition:
+        """The condition of training examples: null values in a random share of them (Ho & Salimans 2021).
+
+        One random number for each example decides about all leaves, so that leaves of equal dropout go together.
+        """
+        if condition is None:
+            return None
+        return {name: self._dropped(name, leaf, keys) for name, leaf in condition.items()}
+
+    def make(self, n: int | None = None, **values: Any) -> Condition:
+        """The condition of n samples: a number is repeated, a sequence or an array leads with n.
+
+        A leaf that is not named takes its null value.
+        """
+        unknown = [name for name in values if name not in self.leaves]
+        known = ", ".join(map(repr, self.leaves)) or "none: it is unconditional"
+        require(not unknown, f"condition {', '.join(map(repr, unknown))} is unknown; this model takes {known}")
+        if not self.leaves:
+            return None
+        counts = {name: len(value) for name, value in values.items() if not np.isscalar(value) and np.ndim(value) > 0}
+        n = n if n is not None else next(iter(counts.values()), None)
+        require(n is not None, "give n, the number of samples: none of the values is a list or an array")
+        assert n is not None
+        wrong = {name: count for name, count in counts.items() if count != n}
+        require(not wrong, f"condition {wrong}: these are not n = {n} values; give one for each sample, or a number")
+        return {name: self._made(name, n, values.get(name)) for name in self.leaves}
+
+    def _made(self, name: str, n: int, value: Any) -> Array:
+        leaf = self.leaves[name]
+        if value is None:
+            require(leaf.empty is not None, f"condition {name!r} has no null value: give {name}=...")
+            return jnp.full(n, leaf.empty)
+        rows = [value] * n if np.isscalar(value) or np.ndim(value) == 0 else value
+        if leaf.classes is not None:
+            labels = np.asarray(rows)
+            require(
+                np.issubdtype(labels.dtype, np.integer) and labels.min() >= 0 and labels.max() <= leaf.classes,
+                f"condition {name} = {value!r}; allowed: 0 to {leaf.classes - 1}, and {leaf.classes} for no class",
+            )
+        return self._encoded(name, {leaf.key or name: rows if leaf.encoder else jnp.asarray(np.asarray(rows))})
+
+    def _encoded(self, name: str, examples: Mapping[str, Any]) -> Any:
+        leaf = self.leaves[name]
+        key = leaf.key or name
+        require(
+            key in examples,
+            f"condition {name!r} is made from the entry {key!r} of an example, which the data lack; they have "
+            f"{', '.join(map(repr, examples))}",
+        )
+        return examples[key] if leaf.encoder is None else leaf.encoder(examples[key])
+
+    def _dropped(self, name: str, values: Array, keys: Key[Array, "batch"]) -> Array:
+        leaf = self.leaves[name]
+        if leaf.dropout == 0:
+            return values
+        require(leaf.empty is not None, f"condition {name!r} has dropout = {leaf.dropout}, but no null value; set null")
+        gone = for_each(keys, Purpose.CONDITION, lambda key: jax.random.bernoulli(key, leaf.dropout))
+        return filled(values, leaf.empty, gone, name)
+
+
+pytree.register(Conditions, static_unless_told=False)
+
+
+def filled(values: Array, null: Any, where: Any, name: str) -> Array:
+    """The leaf with its null value where told; a ValueError if that is of another type."""
+    values = jnp.asarray(values)
+    check_null(values, null, name)
+    return jnp.where(_beside(where, values), jnp.asarray(null, values.dtype), values)
+
+
+def check_null(values: Array, null: ArrayLike, name: str) -> None:
+    """A ValueError unless the leaf can hold the null value."""
+    whole = jnp.issubdtype(values.dtype, jnp.integer)
+    require(
+        not whole or jnp.issubdtype(jnp.result_type(null), jnp.integer),
+        f"the null value of condition {name!r} is {null!r}, but the leaf holds {values.dtype}; give a whole number",
+    )
+
+
+def _beside(where: Array, values: Array) -> Array:
+    """(batch,) flags, shaped to select among values (batch, ...)."""
+    return jnp.reshape(where, jnp.shape(where) + (1,) * (values.ndim - jnp.ndim(where)))

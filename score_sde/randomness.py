@@ -1,0 +1,44 @@
+"""Where randomness comes from: one key for each example or sample, folded with one number for each purpose.
+
+    training     example i of step k       fold_in(fold_in(fold_in(key, k), i), purpose)
+    sampling     sample i                  fold_in(fold_in(key, i), 0) for its latent, 1 + r for the noise of row r
+    evaluation   example i                 fold_in(fold_in(key, i), purpose)
+
+Nothing depends on the size of a batch, on its neighbours, or on the devices that it lies on.
+"""
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any
+
+import jax
+from jax.typing import ArrayLike
+from jaxtyping import Array, Int, Key
+
+
+class Purpose(IntEnum):
+    """What an example's own key is folded with. The numbers are part of every run's bits: never change one."""
+
+    TIME = 0
+    NOISE = 1
+    DROPOUT = 2
+    CONDITION = 3  # which examples lose their condition
+    DEQUANTIZATION = 4
+
+
+INITIALISATION = 0x1217  # what the seed's key is folded with for the first parameters; steps are counted from 0
+
+
+def example_keys(key: Key[Array, ""], step: ArrayLike, position: Int[Array, "batch"]) -> Key[Array, "batch"]:
+    """fold_in(fold_in(key, step), position) for each example of a batch."""
+    return keys_of(jax.random.fold_in(key, step), position)
+
+
+def keys_of(key: Key[Array, ""], index: Int[Array, "batch"]) -> Key[Array, "batch"]:
+    """fold_in(key, i) for each index i."""
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
+
+
+def for_each(keys: Key[Array, "batch"], purpose: int, draw: Callable[[Key[Array, ""]], Any] = lambda key: key) -> Any:
+    """``draw(key)`` for each example, from its own key for this purpose; the keys themselves unless a draw is given."""
+    return jax.vmap(lambda key: draw(jax.random.fold_in(key, purpose)))(keys)
