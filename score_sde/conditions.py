@@ -11,7 +11,7 @@ and the evaluation. Labels are one case of it.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ from score_sde import pytree
 from score_sde.checks import require
 from score_sde.randomness import Purpose, for_each
 
-Condition = PyTree  # None, or a flat dictionary of arrays that lead with the batch
+Condition: TypeAlias = PyTree  # None, or a flat dictionary of arrays that lead with the batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +118,8 @@ class Conditions:
     def _made(self, name: str, n: int, value: Any) -> Array:
         leaf = self.leaves[name]
         if value is None:
-            require(leaf.empty is not None, f"condition {name!r} has no null value: give {name}=...")
+            if leaf.empty is None:
+                raise ValueError(f"condition {name!r} has no null value: give {name}=...")
             return jnp.full(n, leaf.empty)
         rows = [value] * n if np.isscalar(value) or np.ndim(value) == 0 else value
         if leaf.classes is not None:
