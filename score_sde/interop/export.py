@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from score_sde.files import written_whole
-from score_sde.formats import pth_writer
-from score_sde.interop.score_sde.weights import correspondence
-from score_sde.experiment import Run
+from score_sde.interop import pth_writer
+from score_sde.interop.weights import correspondence
+from score_sde.run import Run
 
 FORMATS = (".npz", ".safetensors", ".pth")
 
@@ -44,5 +44,5 @@ def _checkpoint(run: Run, arrays: dict[str, np.ndarray]) -> dict:
     """What the original's trainer saves, with an optimizer that has no state."""
     never = ("module.sigmas", "module.all_modules.0.W")  # not in the list of averages
     shadow = [value for name, value in arrays.items() if name not in never]
-    ema = {"decay": float(run.config.averages.ema.rate), "num_updates": run.step or 0, "shadow_params": shadow}
+    ema = {"decay": float(run.config.model.ema_rate), "num_updates": run.step or 0, "shadow_params": shadow}
     return {"optimizer": {}, "model": arrays, "ema": ema, "step": run.step or 0}

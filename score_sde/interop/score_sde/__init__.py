@@ -1,1 +1,0 @@
-"""score_sde_pytorch (Song et al. 2021): its config files, checkpoints and names."""
