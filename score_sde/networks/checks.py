@@ -1,7 +1,8 @@
 """What a network may be built from and fed with, and the messages for everything else."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -22,6 +23,68 @@ def check_options(**given: str) -> None:
     for name, value in given.items():
         if value not in OPTIONS[name]:
             raise ValueError(f"{name} = {value!r}; allowed: {', '.join(map(repr, OPTIONS[name]))}")
+
+
+# What each number may be, in words and as a test; NaN passes none of them.
+NUMBERS: dict[str, tuple[str, Callable[[float], bool]]] = {
+    **{
+        name: ("1 or more", lambda value: value >= 1)
+        for name in ("nf", "num_res_blocks", "attention_heads", "channels", "num_classes", "norm_groups", "width")
+    },
+    "depth": ("0 or more", lambda value: value >= 0),
+    "dropout": ("0 to below 1", lambda value: 0 <= value < 1),
+    "fourier_scale": ("a positive number", lambda value: 0 < value < math.inf),
+    "init_scale": ("0 or a positive number", lambda value: 0 <= value < math.inf),
+}
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+
+
+def check_numbers(**given: float | None) -> None:
+    """Raise a ValueError for a number out of its range; None is not looked at."""
+    for name, value in given.items():
+        words, fits = NUMBERS[name]
+        if value is not None and not fits(value):
+            raise ValueError(f"{name} = {value}; allowed: {words}")
+
+
+def check_each(name: str, values: Sequence[int]) -> None:
+    """Raise a ValueError unless there are values, each of them 1 or more."""
+    if len(values) < 1 or any(value < 1 for value in values):
+        raise ValueError(f"{name} = {tuple(values)}; allowed: one number for each level, each 1 or more")
+
+
+def check_taps(taps: Sequence[float]) -> None:
+    """Raise a ValueError unless a filter's taps can be divided by their sum."""
+    if not taps or not math.isfinite(sum(taps)) or sum(taps) == 0:
+        raise ValueError(
+            f"fir_kernel = {tuple(taps)}; allowed: one or more numbers whose sum is not 0, such as (1, 3, 3, 1)"
+        )
+
+
+def as_dtype(dtype: Any) -> Any:
+    """The floating type of a computation, by its name or as it is."""
+    try:
+        found = jnp.dtype(dtype)
+    except TypeError:
+        found = None
+    if found is None or found.name not in DTYPES:
+        raise ValueError(f"dtype = {dtype!r}; allowed: {', '.join(map(repr, DTYPES))}")
+    return found
+
+
+def usual_levels(image_size: int | Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """(ch_mult, attn_resolutions) as is usual for a size: halved as often as it can be, down to 8 pixels (4 up to 32).
+
+    The first level and those above 64 pixels have one times the channels, all others twice; attention is at 16 pixels,
+    or at the first resolution below. 32 pixels get the paper's (1, 2, 2, 2) and (16,).
+    """
+    sizes = (image_size,) if isinstance(image_size, int) else tuple(image_size)
+    lowest = 4 if min(sizes) <= 32 else 8
+    resolutions = [min(sizes)]
+    while all(size % 2 ** len(resolutions) == 0 for size in sizes) and resolutions[-1] > lowest:
+        resolutions.append(resolutions[-1] // 2)
+    multipliers = tuple(1 if i == 0 or size > 64 else 2 for i, size in enumerate(resolutions))
+    return multipliers, tuple(size for size in resolutions[1:] if size <= 16)[:1]
 
 
 def check_levels(

@@ -14,8 +14,10 @@ from jaxtyping import Array, Float, Key
 from score_sde.networks.blocks import ACTIVATIONS, Activation, Seeds, dropout_seeds
 from score_sde.networks.blocks import dropout as drop
 from score_sde.networks.checks import (
+    as_dtype,
     check_no_label,
     check_noise_level,
+    check_numbers,
     check_options,
     check_shape,
     flat_size,
@@ -43,6 +45,15 @@ class _VectorNetwork(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_options(embedding_type=embedding_type, nonlinearity=nonlinearity)
+        check_numbers(
+            width=width,
+            depth=depth,
+            dropout=dropout,
+            fourier_scale=fourier_scale,
+            init_scale=init_scale,
+            num_classes=num_classes,
+        )
+        dtype = as_dtype(dtype)
         activation = ACTIVATIONS[nonlinearity]
         layout: dict[str, Any] = {"dtype": dtype, "rngs": rngs}
         size = flat_size(shape)

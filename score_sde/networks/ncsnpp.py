@@ -18,7 +18,18 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from score_sde.networks.blocks import ACTIVATIONS, Attention, Combine, Head, ResBlock, dropout_seeds
-from score_sde.networks.checks import check_input, check_levels, check_no_label, check_options, labels_of
+from score_sde.networks.checks import (
+    as_dtype,
+    check_each,
+    check_input,
+    check_levels,
+    check_no_label,
+    check_numbers,
+    check_options,
+    check_taps,
+    labels_of,
+    usual_levels,
+)
 from score_sde.networks.conv import Conv
 from score_sde.networks.embed import ClassEmbedding, NoiseEmbedding
 from score_sde.networks.levels import (
@@ -44,7 +55,8 @@ class NCSNpp(nnx.Module):
 
     image_size            what the network is built for, one number or one for each spatial axis; it decides where the
                           attention goes (a level's resolution is its shortest side). Other sizes may be fed.
-    nf, ch_mult           channels of the first level, and the factor of each level
+    nf, ch_mult           channels of the first level, and the factor of each level; unless given, they and the
+    attn_resolutions      resolutions with attention follow from the size (see ``usual_levels``)
     resblock_type         "biggan": blocks change the resolution themselves; "ddpm": separate layers do
     fir, fir_kernel       anti-aliased resampling with this filter, or none
     progressive           "output_skip": every level adds an image to the output; "residual": features instead of images
@@ -65,9 +77,9 @@ class NCSNpp(nnx.Module):
         channels: int = 3,
         *,
         nf: int = 128,
-        ch_mult: Sequence[int] = (1, 2, 2, 2),
+        ch_mult: Sequence[int] | None = None,
         num_res_blocks: int = 4,
-        attn_resolutions: Sequence[int] = (16,),
+        attn_resolutions: Sequence[int] | None = None,
         attention_heads: int = 1,
         attention_implementation: Literal["xla", "cudnn"] | None = None,
         dropout: int | float = 0.1,
@@ -103,6 +115,23 @@ class NCSNpp(nnx.Module):
             nonlinearity=nonlinearity,
             remat=remat,
         )
+        check_numbers(
+            nf=nf,
+            num_res_blocks=num_res_blocks,
+            attention_heads=attention_heads,
+            channels=channels,
+            dropout=dropout,
+            fourier_scale=fourier_scale,
+            init_scale=init_scale,
+            num_classes=num_classes,
+            norm_groups=norm_groups,
+        )
+        dtype = as_dtype(dtype)
+        usual = usual_levels(image_size)
+        ch_mult = usual[0] if ch_mult is None else ch_mult
+        attn_resolutions = usual[1] if attn_resolutions is None else attn_resolutions
+        check_each("ch_mult", ch_mult)
+        check_taps(fir_kernel)
         resolutions = check_levels(image_size, spatial_dims, len(ch_mult), attn_resolutions)
         activation = ACTIVATIONS[nonlinearity]
         fir_taps = tuple(fir_kernel) if fir else None

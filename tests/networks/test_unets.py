@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 
 from score_sde.networks import DDPM, NCSNpp, NoiseToScore, ddpmpp
+from score_sde.networks.checks import usual_levels
 from tests.networks.quick import draw, quick_jit
 
 TINY = {"nf": 8, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (4,), "embedding_type": "positional"}
@@ -229,3 +230,35 @@ def test_bad_input():
     for net, arguments, message in cases:
         with pytest.raises((ValueError, TypeError), match=message):  # the types checked in tests may come first
             net(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("size", "levels"),
+    [
+        (8, ((1, 2), (4,))),
+        (28, ((1, 2, 2), (14,))),
+        (32, ((1, 2, 2, 2), (16,))),  # the paper's for CIFAR-10
+        (64, ((1, 2, 2, 2), (16,))),  # and for CelebA
+        (256, ((1, 1, 2, 2, 2, 2), (16,))),
+        ((16, 24), ((1, 2, 2), (8,))),
+        (45, ((1,), ())),
+    ],
+)
+def test_levels_that_follow_from_the_size(size, levels):
+    assert usual_levels(size) == levels
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"nf": -3}, "nf = -3; allowed: 1 or more"),
+        ({"dropout": 1.0}, "dropout = 1.0; allowed: 0 to below 1"),
+        ({"init_scale": float("nan")}, "init_scale = nan; allowed: 0 or a positive number"),
+        ({"ch_mult": (1, 0)}, r"ch_mult = \(1, 0\); allowed"),
+        ({"fir_kernel": (1, -1)}, r"fir_kernel = \(1, -1\); allowed"),
+        ({"dtype": "float17"}, "dtype = 'float17'; allowed: 'float32', 'bfloat16'"),
+    ],
+)
+def test_numbers_out_of_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        nnx.eval_shape(lambda: NCSNpp(8, 1, **({"nf": 8} | options), rngs=nnx.Rngs(0)))
