@@ -125,7 +125,7 @@ class Conditions:
         if leaf.classes is not None:
             labels = np.asarray(rows)
             require(
-                np.issubdtype(labels.dtype, np.integer) and labels.min() >= 0 and labels.max() <= leaf.classes,
+                np.issubdtype(labels.dtype, np.integer) and bool(np.all((labels >= 0) & (labels <= leaf.classes))),
                 f"condition {name} = {value!r}; allowed: 0 to {leaf.classes - 1}, and {leaf.classes} for no class",
             )
         return self._encoded(name, {leaf.key or name: rows if leaf.encoder else jnp.asarray(np.asarray(rows))})
@@ -152,7 +152,7 @@ class Conditions:
 pytree.register(Conditions, static_unless_told=False)
 
 
-def filled(values: Array, null: Any, where: Any, name: str) -> Array:
+def filled(values: Array, null: Any, where: Any, name: str = "") -> Array:
     """The leaf with its null value where told; a ValueError if that is of another type."""
     values = jnp.asarray(values)
     check_null(values, null, name)

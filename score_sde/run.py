@@ -14,13 +14,14 @@ from ml_collections import ConfigDict
 
 from score_sde import guidance, likelihood, parameters
 from score_sde import workdir as layout
+from score_sde.conditions import Conditions
 from score_sde.config import (
+    build_conditions,
     build_model,
     build_network,
     build_sampler,
     build_scaling,
     build_source,
-    condition_of,
     get,
     sample_shape,
 )
@@ -55,6 +56,11 @@ class Run:
         """The map between data and model space."""
         return build_scaling(self.config, self.source("train"))
 
+    @property
+    def conditions(self) -> Conditions:
+        """What the model is told beside x."""
+        return build_conditions(self.config)
+
     def source(self, split: str = "train") -> Any:
         """The data that the config names."""
         return build_source(self.config, split)
@@ -80,9 +86,8 @@ class Run:
         if condition is None or scale == 1.0:
             return self.model
         interval = get(self.config, "sampling.guidance_interval", None)
-        null = {"label": get(self.config, "model.num_classes")}
         return guidance.classifier_free(
-            self.model, scale, null=null, interval=None if interval is None else tuple(interval)
+            self.model, scale, null=self.conditions.null, interval=None if interval is None else tuple(interval)
         )
 
     def some_labels(self, n: int) -> Condition:
@@ -92,7 +97,14 @@ class Run:
 
     def condition_of(self, examples: Mapping[str, Any]) -> Condition:
         """The condition that examples of the source carry; None for an unconditional model."""
-        return condition_of(self.config, examples)
+        return self.conditions.of(examples)
+
+    def condition(self, n: int | None = None, **values: Any) -> Condition:
+        """The tree of leaves that this network takes: ``run.condition(label=3, n=16)``, ``run.condition(label=[1, 2])``.
+
+        A leaf that is not named takes its null value. None for an unconditional model.
+        """
+        return self.conditions.make(n, **values)
 
     def log_likelihood(
         self,

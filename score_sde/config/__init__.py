@@ -5,7 +5,7 @@ leaves the original's behaviour as it was; ``fields`` lists them all.
 """
 
 from score_sde.config.access import choose, get, import_path, sample_shape
-from score_sde.config.data import build_scaling, build_source, condition_of
+from score_sde.config.data import build_conditions, build_scaling, build_source
 from score_sde.config.fields import FIELDS, check, complete, differences
 from score_sde.config.network import build_network
 from score_sde.config.process import build_model, build_sde
@@ -15,6 +15,7 @@ from score_sde.config.training import build_averages, build_hooks, build_loss, b
 __all__ = [
     "FIELDS",
     "build_averages",
+    "build_conditions",
     "build_hooks",
     "build_loss",
     "build_model",
@@ -28,7 +29,6 @@ __all__ = [
     "check",
     "choose",
     "complete",
-    "condition_of",
     "differences",
     "get",
     "import_path",

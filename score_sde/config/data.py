@@ -1,10 +1,10 @@
 """The data that config.data describes, and the map between them and model space."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from score_sde.conditions import Conditions, Leaf
 from score_sde.config.access import get, sample_shape
 from score_sde.data import DataScaling, open_source
 from score_sde.data.sources import SOURCES
@@ -35,9 +35,11 @@ def build_source(config: ConfigDict, split: str = "train") -> Any:
     return source
 
 
-def condition_of(config: ConfigDict, examples: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The condition that examples of the source carry; None for an unconditional model."""
-    return None if get(config, "model.num_classes", None) is None else {"label": examples["label"]}
+def build_conditions(config: ConfigDict) -> Conditions:
+    """The leaves of the model's condition: a label if it has classes."""
+    classes = get(config, "model.num_classes", None)
+    dropout = float(get(config, "training.label_dropout", 0.1))
+    return Conditions({} if classes is None else {"label": Leaf(classes=classes, dropout=dropout)})
 
 
 def build_scaling(config: ConfigDict, source: Any) -> DataScaling:

@@ -9,7 +9,9 @@ from ml_collections import ConfigDict
 
 from score_sde import losses
 from score_sde.config.access import choose, get, import_path
+from score_sde.config.data import build_conditions
 from score_sde.data import DataScaling
+from score_sde.randomness import Purpose, for_each
 from score_sde.training import averages, optimizer
 from score_sde.training.averages import Decay
 from score_sde.training.optimizer import Schedule
@@ -23,20 +25,14 @@ def build_loss(config: ConfigDict, scaling: DataScaling, axis_name: str | None =
     config.training.loss may name your own function (model, x0, keys, condition) -> (batch,) by import path.
     """
     per_example = _per_example(config, axis_name)
-    classes = get(config, "model.num_classes", None)
-    dropout = float(get(config, "training.label_dropout", 0.1))
+    conditions = build_conditions(config)
 
     def loss(model, batch, keys, step):
-        condition = None
-        if classes is not None:
-            condition = losses.drop_condition({"label": batch["label"]}, keys, dropout, {"label": classes})
-        x0 = scaling.forward(batch["data"], jax.vmap(lambda key: jax.random.fold_in(key, DEQUANTIZATION))(keys))
+        condition = conditions.dropped(conditions.of(batch), keys)
+        x0 = scaling.forward(batch["data"], for_each(keys, Purpose.DEQUANTIZATION))
         return per_example(model, x0, keys, condition), {}
 
     return loss
-
-
-DEQUANTIZATION = 4  # what an example's key is folded with; the losses use 0 to 3
 
 
 def build_optimizer(config: ConfigDict) -> tuple[optax.GradientTransformation, Schedule]:

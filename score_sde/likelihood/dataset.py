@@ -14,16 +14,17 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key
 
 from score_sde.checks import require
 from score_sde.data.batches import take
 from score_sde.data.scaling import DataScaling
 from score_sde.denoiser import Condition, Denoiser
+from score_sde.devices import divided, round_up, whole
+from score_sde.devices import mesh as all_devices
 from score_sde.files import written_whole
 from score_sde.likelihood.data import of_data
-from score_sde.samplers.generate import Progress
+from score_sde.progress import Progress
 
 FIELDS = ("per_dim", "nfe", "failed_at", "reached")
 
@@ -57,11 +58,10 @@ def evaluate(
     require(len(source) > 0, f"{source.name} has no examples")
     settings = _settings(model, source, key, scaling, repeats, batch_size, options)
     state = _State(None if file is None else Path(file).with_suffix(".npz"), settings, (repeats, len(source)))
-    devices = jax.devices()
-    size = -(-min(batch_size, len(source)) // len(devices)) * len(devices)
-    mesh = jax.make_mesh((len(devices),), ("samples",), axis_types=(AxisType.Auto,), devices=devices)
-    split, whole = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("samples",), ()))
-    model = jax.device_put(model, whole)
+    mesh = all_devices()
+    size = round_up(min(batch_size, len(source)), mesh)
+    split, everywhere = divided(mesh), whole(mesh)
+    model = jax.device_put(model, everywhere)
     bar = Progress(repeats * len(source), enabled=progress)
     saved = time.monotonic()
     for repeat in range(repeats):

@@ -13,9 +13,11 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
 from score_sde.checks import Sample, per_sample, require, sum_over_sample
+from score_sde.conditions import filled
 from score_sde.denoiser import Condition, Denoiser
 from score_sde.losses.times import Times, Uniform, span
 from score_sde.losses.weightings import Weighting, score_matching
+from score_sde.randomness import Purpose, for_each
 from score_sde.sde import SDE
 from score_sde.sde.discrete import time_of_level
 
@@ -34,12 +36,12 @@ def denoising(
 ) -> Float[Array, "batch"]:
     """w(t)/(q(t) (t_end − t_min)) ‖ε̂(x_t, t) − ε‖² with t ~ q: an estimate of ∫ w E‖ε̂ − ε‖² dt/(t_end − t_min)."""
     _check(x0, keys)
-    u = _each(keys, 0, jax.random.uniform)
-    noise = _each(keys, 1, lambda key: jax.random.normal(key, x0.shape[1:], x0.dtype))
+    u = for_each(keys, Purpose.TIME, jax.random.uniform)
+    noise = for_each(keys, Purpose.NOISE, lambda key: jax.random.normal(key, x0.shape[1:], x0.dtype))
     t = times.quantile(model.sde, u)
     first, last = span(model.sde)
     density = times.density(model.sde, t) * (last - first)  # relative to the uniform one
-    model = model.with_dropout(_each(keys, 2, lambda key: key))
+    model = model.with_dropout(for_each(keys, Purpose.DROPOUT))
     return denoising_at(model, x0, t, noise, condition, weighting=weighting, reduce=reduce) / density
 
 
@@ -77,9 +79,9 @@ def discrete(
 ) -> Float[Array, "batch"]:
     """‖ε̂(x_k, t_k) − ε‖² at a random level k of the SDE's own chain: DDPM's loss for VP, SMLD's for VE."""
     _check(x0, keys)
-    k = _each(keys, 0, lambda key: jax.random.randint(key, (), 0, _levels(model.sde)))
-    noise = _each(keys, 1, lambda key: jax.random.normal(key, x0.shape[1:], x0.dtype))
-    model = model.with_dropout(_each(keys, 2, lambda key: key))
+    k = for_each(keys, Purpose.TIME, lambda key: jax.random.randint(key, (), 0, _levels(model.sde)))
+    noise = for_each(keys, Purpose.NOISE, lambda key: jax.random.normal(key, x0.shape[1:], x0.dtype))
+    model = model.with_dropout(for_each(keys, Purpose.DROPOUT))
     return discrete_at(model, x0, k, noise, condition, reduce=reduce)
 
 
@@ -107,23 +109,15 @@ def drop_condition(condition: Condition, keys: Key[Array, "batch"], probability:
     so trained also knows the unconditional score (Ho & Salimans 2021).
     """
     require(0 <= probability <= 1, f"probability = {probability}; allowed: 0 to 1")
-    dropped = _each(keys, 3, lambda key: jax.random.bernoulli(key, probability))
+    dropped = for_each(keys, Purpose.CONDITION, lambda key: jax.random.bernoulli(key, probability))
 
-    def replace(leaf: Array, empty: ArrayLike) -> Array:
-        return jnp.where(per_sample(dropped, leaf), jnp.asarray(empty, leaf.dtype), leaf)
-
-    return jax.tree.map(replace, condition, null)
+    return jax.tree.map(lambda leaf, empty: filled(leaf, empty, dropped), condition, null)
 
 
 def _levels(sde: SDE) -> int:
     name = type(sde).__name__
     require(hasattr(sde, "num_scales"), f"{name} has no discrete chain; use losses.denoising, or VP or VE")
     return sde.num_scales  # type: ignore[attr-defined]
-
-
-def _each(keys: Key[Array, "batch"], purpose: int, draw) -> Array:
-    """``draw(key)`` for each example, from a key of its own for each purpose."""
-    return jax.vmap(lambda key: draw(jax.random.fold_in(key, purpose)))(keys)
 
 
 def _reduced(squared: Float[Array, "batch"], x0: Sample, reduce: Reduce) -> Float[Array, "batch"]:

@@ -2,21 +2,20 @@
 
 import dataclasses
 import inspect
-import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TextIO
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 from jaxtyping import Array, Key
 
 from score_sde.checks import require, some_of
 from score_sde.denoiser import Condition, Denoiser, check_condition
+from score_sde.devices import divided, round_up, whole
+from score_sde.devices import mesh as all_devices
+from score_sde.progress import Progress
 from score_sde.samplers.loop import Samples
 from score_sde.samplers.multistep import dpm_solver
 
@@ -52,11 +51,10 @@ def generate(
 
 
 def _batches(model, key, n, shape, sampler, batch_size, start, given, progress, options) -> Iterator[Samples]:
-    devices = jax.devices()
-    size = -(-min(batch_size, n - start) // len(devices)) * len(devices)  # one compiled size, the same on every device
-    mesh = jax.make_mesh((len(devices),), ("samples",), axis_types=(AxisType.Auto,), devices=devices)
-    split, whole = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("samples",), ()))
-    model, key = jax.device_put((model, key), whole)
+    mesh = all_devices()
+    size = round_up(min(batch_size, n - start), mesh)  # one compiled size, the same on every device
+    split, everywhere = divided(mesh), whole(mesh)
+    model, key = jax.device_put((model, key), everywhere)
     bar = Progress(n - start, enabled=progress)
     kinds = {parameter.kind for parameter in inspect.signature(sampler).parameters.values()}
     chunked = inspect.Parameter.VAR_KEYWORD in kinds  # the samplers on a fixed grid, which take loop.Options
@@ -96,42 +94,3 @@ def report_failures(samples: Samples) -> None:
             RuntimeWarning,
             stacklevel=3,
         )
-
-
-class Progress:
-    """Rate and remaining time: one line that is rewritten on a terminal, a plain line now and then elsewhere."""
-
-    def __init__(self, total: int, enabled: bool = True, stream: TextIO | None = None, every: float = 30.0):
-        self.total, self.enabled, self.stream = total, enabled, stream or sys.stderr
-        self.live = self.stream.isatty()
-        self.every = 0.2 if self.live else every
-        self.done, self.began, self.shown = 0, time.monotonic(), 0.0
-
-    def within(self, count: int) -> Callable[[int, int], None]:
-        """For a batch of ``count`` samples: takes (steps done, steps) from the sampler."""
-        return lambda step, steps: self.show(self.done + count * step / steps, f"step {step}/{steps}")
-
-    def advance(self, count: int) -> None:
-        self.done += count
-        self.show(float(self.done), "", always=self.done >= self.total)
-
-    def show(self, done: float, note: str, always: bool = False) -> None:
-        now = time.monotonic()
-        if not self.enabled or (now - self.shown < self.every and not always):
-            return
-        self.shown, elapsed = now, now - self.began
-        rate = done / elapsed if elapsed > 0 else 0.0
-        left = f"{clock((self.total - done) / rate)} left" if rate > 0 else "…"
-        line = f"{self.done}/{self.total} samples  {rate:.2f}/s  {clock(elapsed)} gone, {left}  {note}"
-        self.stream.write(f"\r\033[K{line}" if self.live else line.rstrip() + "\n")
-        self.stream.flush()
-
-    def close(self) -> None:
-        if self.enabled and self.live:
-            self.stream.write("\n")
-
-
-def clock(seconds: float) -> str:
-    """H:mm:ss."""
-    minutes, second = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}"

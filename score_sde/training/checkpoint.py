@@ -23,6 +23,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 from orbax.checkpoint import v1 as ocp
 
+from score_sde.devices import wait_for_all
+
 Groups = Mapping[str, Mapping[str, Array]]
 MANIFEST = "manifest.json"
 
@@ -56,7 +58,7 @@ class Writing:
             if jax.process_index() == 0:
                 shutil.rmtree(self._part, ignore_errors=True)
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-            _wait_for_all(f"begin {self.path.name}")
+            wait_for_all(f"begin {self.path.name}")
             self._response = ocp.save_async(self._part, arrays)
         except Exception as error:
             self.error = error
@@ -196,10 +198,3 @@ def _hashes(folder: Path) -> dict[str, str]:
 def _free_name(path: Path) -> Path:
     names = [path, *(path.with_name(f"{path.name}.{k}") for k in range(1, 1000))]
     return next(name for name in names if not name.exists())
-
-
-def _wait_for_all(what: str) -> None:
-    if jax.process_count() > 1:
-        from jax.experimental import multihost_utils
-
-        multihost_utils.sync_global_devices(what)

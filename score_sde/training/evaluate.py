@@ -9,11 +9,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from score_sde import losses
-from score_sde.config import build_loss, build_source, condition_of, get
+from score_sde.config import build_conditions, build_loss, build_source, get
 from score_sde.data import DataScaling, evaluation_batches
 from score_sde.data.batches import take
+from score_sde.devices import gathered
+from score_sde.randomness import example_keys, keys_of
 from score_sde.training.state import TrainState
-from score_sde.training.step import example_keys
 
 
 class HeldOut:
@@ -34,7 +35,7 @@ class HeldOut:
         per_example = build_loss(config, self.scaling)
 
         def loss(model, batch, key):
-            keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(batch["index"])
+            keys = keys_of(key, batch["index"])
             return per_example(losses.without_dropout(model), batch, keys, jnp.zeros((), jnp.int32))[0]
 
         return jax.jit(loss)
@@ -66,7 +67,7 @@ class HeldOut:
         batch = self._rows(np.arange(min(examples, len(self.source))))
         times = losses.levels(model.sde)
         keys = example_keys(self.key, jnp.zeros((), jnp.int32), batch["index"])
-        condition = condition_of(self.config, batch)
+        condition = build_conditions(self.config).of(batch)
         values = _per_level(model, self.scaling.forward(batch["data"], keys), keys, times, condition)
         return np.asarray(model.sde.log_snr(times)), np.asarray(values)
 
@@ -91,7 +92,7 @@ class HeldOut:
 
     def model(self, state: TrainState) -> Any:
         """The model with averaged weights, whole, on this host's first device. Every host must ask for it."""
-        return state.structure.build(whole(state.weights("ema")))
+        return state.structure.build(gathered(state.weights("ema")))
 
     def _rows(self, index: np.ndarray) -> dict[str, Any]:
         rows = dict(take(self.source, index))
@@ -99,17 +100,6 @@ class HeldOut:
 
 
 _per_level = jax.jit(losses.per_level)
-
-
-def whole(tree: Any) -> Any:
-    """Arrays that may be divided over devices and hosts, as copies on the first device of this host."""
-    if jax.process_count() > 1:
-        from jax.experimental import multihost_utils
-
-        replicated = jax.tree.map(lambda a: a if a.is_fully_addressable else None, tree)
-        if any(leaf is None for leaf in jax.tree.leaves(replicated, is_leaf=lambda a: a is None)):
-            tree = multihost_utils.process_allgather(tree, tiled=True)
-    return jax.device_put(jax.device_get(tree), jax.local_devices()[0])
 
 
 def _jaxable(batch: dict[str, Any]) -> dict[str, jax.Array]:

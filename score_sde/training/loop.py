@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from score_sde import config as configs
 from score_sde import workdir as layout
 from score_sde.data import training_batches
+from score_sde.randomness import INITIALISATION
 from score_sde.training.evaluate import HeldOut
 from score_sde.training.metrics import Display, Metrics
 from score_sde.training.saving import Checkpoints, resumed
@@ -117,9 +118,6 @@ def train(config: ConfigDict, workdir: Path, hooks: Sequence[Hook] = ()) -> Resu
         writer.save(state, reader.get_state())
         writer.wait()
     return Result(state, interrupted=step < last)
-
-
-INITIALISATION = 0x1217  # what the seed's key is folded with for the first weights; steps are counted from 0
 
 
 def _summary(seen: list[dict[str, jax.Array]], step: int, rate: Callable) -> dict[str, float]:

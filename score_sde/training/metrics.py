@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from score_sde.files import written_whole
-from score_sde.samplers.generate import clock
+from score_sde.progress import clock
 
 
 class Metrics:

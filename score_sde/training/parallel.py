@@ -15,15 +15,16 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Key, PyTree
 
 from score_sde.checks import require
+from score_sde.devices import AXIS, divided, mesh, whole
 from score_sde.parameters import named, rename
+from score_sde.randomness import example_keys
 from score_sde.training.state import TrainState
-from score_sde.training.step import Batch, Metrics, TrainStep, example_keys
+from score_sde.training.step import Batch, Metrics, TrainStep
 
-AXIS = "data"
 Layout: TypeAlias = str | tuple[str | None, ...]  # "whole", "largest", or for each axis "data" or None
 Rule: TypeAlias = tuple[str, Layout]
 FSDP: tuple[Rule, ...] = ((".*", "largest"),)
@@ -51,8 +52,7 @@ class Parallel:
     @cached_property
     def mesh(self) -> jax.sharding.Mesh:
         """One axis over the devices, called "data"."""
-        devices = self.devices or tuple(jax.devices())
-        return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+        return mesh(self.devices)
 
     @property
     def axis_name(self) -> str | None:
@@ -62,7 +62,7 @@ class Parallel:
     @property
     def batch_sharding(self) -> NamedSharding | None:
         """How the pipeline shall place batches; pmap takes this host's rows as they are."""
-        return NamedSharding(self.mesh, PartitionSpec(AXIS)) if self.strategy == "mesh" else None
+        return divided(self.mesh) if self.strategy == "mesh" else None
 
     def check_batch_size(self, batch_size: int, accumulate: int = 1) -> None:
         """A ValueError unless each device gets the same number of examples, and each part of its share too."""
@@ -99,14 +99,14 @@ class Parallel:
             return jax.lax.scan(one, state, jax.tree.map(lambda *rows: jnp.stack(rows), *batches))
 
         if self.strategy == "mesh":
-            whole = NamedSharding(self.mesh, PartitionSpec())
+            everywhere = whole(self.mesh)
 
             def with_layout(state, batches, key):
                 layout = self.shardings(state)
                 state, metrics = program(jax.lax.with_sharding_constraint(state, layout), batches, key)
                 return (
                     jax.lax.with_sharding_constraint(state, layout),
-                    jax.lax.with_sharding_constraint(metrics, jax.tree.map(lambda _: whole, metrics)),
+                    jax.lax.with_sharding_constraint(metrics, jax.tree.map(lambda _: everywhere, metrics)),
                 )
 
             return jax.jit(with_layout, donate_argnums=0)
@@ -115,11 +115,13 @@ class Parallel:
             program, AXIS, in_axes=(None, 0, None), out_axes=(None, None), donate_argnums=0, devices=self.devices
         )
 
-        def divided(state: TrainState, batches: Sequence[Batch], key: Key[Array, ""]) -> tuple[TrainState, Metrics]:
+        def over_devices(
+            state: TrainState, batches: Sequence[Batch], key: Key[Array, ""]
+        ) -> tuple[TrainState, Metrics]:
             rows = jax.tree.map(lambda a: np.asarray(a).reshape(len(devices), -1, *a.shape[1:]), tuple(batches))
             return mapped(state, rows, key)
 
-        return divided
+        return over_devices
 
     def _sharding(self, name: str, shape: tuple[int, ...]) -> NamedSharding:
         layout = next((layout for pattern, layout in self.rules if re.search(pattern, name)), "whole")

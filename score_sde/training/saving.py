@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array
 
+from score_sde.devices import agreed
 from score_sde.parameters import named, rename
 from score_sde.training import checkpoint
 from score_sde.training.state import TrainState
@@ -87,10 +87,7 @@ def resumed(folder: Path, initial: TrainState) -> tuple[TrainState, int]:
         step = -1 if newest is None else int(newest[0].name)
     else:
         step = -1
-    if jax.process_count() > 1:
-        from jax.experimental import multihost_utils
-
-        step = int(multihost_utils.broadcast_one_to_all(jnp.array(step)))
+    step = agreed(step)
     if step < 0:
         return initial, 0
     shardings = {

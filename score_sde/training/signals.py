@@ -5,7 +5,8 @@ import signal
 from typing import Any
 
 import jax
-import numpy as np
+
+from score_sde.devices import any_host
 
 
 class Signals:
@@ -29,10 +30,7 @@ class Signals:
         """Whether to end now; the same answer on every host."""
         if jax.process_count() == 1:
             return self._received
-        from jax.experimental import multihost_utils
-
-        flags = multihost_utils.process_allgather(np.array(self._received)) if step % 10 == 0 else np.array(False)
-        return bool(np.any(flags))
+        return step % 10 == 0 and any_host(self._received)
 
     def _note(self, number: int, frame: Any) -> None:
         if self._received:

@@ -87,12 +87,6 @@ def make_train_step(
     return train_step
 
 
-def example_keys(key: Key[Array, ""], step: Int[Array, ""], position: Int[Array, "batch"]) -> Key[Array, "batch"]:
-    """fold_in(fold_in(key, step), position) for each example."""
-    key = jax.random.fold_in(key, step)
-    return jax.vmap(lambda i: jax.random.fold_in(key, i))(position)
-
-
 def _in_parts(differentiate: Callable, parameters: PyTree, rows: PyTree, parts: int) -> tuple[tuple, PyTree]:
     """The mean over parts of the batch. Part j has the rows i with i mod parts = j, so that each device keeps its own."""
     size = jax.tree.leaves(rows)[0].shape[0]

@@ -30,8 +30,8 @@ def main() -> None:
     import numpy as np
 
     from score_sde.data import training_batches
+    from score_sde.devices import gathered
     from score_sde.training import averages
-    from score_sde.training.evaluate import whole
     from score_sde.training.parallel import FSDP, Parallel
     from score_sde.training.state import TrainState
     from score_sde.training.step import make_train_step
@@ -47,8 +47,8 @@ def main() -> None:
     for _ in range(20 // options.steps_per_call):
         state, metrics = program(state, tuple(next(batches) for _ in range(options.steps_per_call)), key)
         losses.append(np.asarray(metrics["loss"]))
-    parameters = whole({f"raw.{n}": v for n, v in state.parameters.items()})
-    parameters |= whole({f"ema.{n}": v for n, v in state.averages["ema"].items()})
+    parameters = gathered({f"raw.{n}": v for n, v in state.parameters.items()})
+    parameters |= gathered({f"ema.{n}": v for n, v in state.averages["ema"].items()})
     assert SCALING.levels == 17
     if jax.process_index() == 0:
         np.savez(options.out, losses=np.concatenate(losses), **{n: np.asarray(v) for n, v in parameters.items()})
