@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from score_sde.files import written_whole
-from score_sde.interop import pth_writer
+from score_sde.formats import pth_writer
 from score_sde.interop.weights import correspondence
 from score_sde.run import Run
 

@@ -9,7 +9,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from score_sde.config import build_model, build_network
-from score_sde.interop import pth
+from score_sde.formats import pth
 from score_sde.interop.translate import read_config
 from score_sde.interop.weights import load
 from score_sde.run import Run

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import score_sde as ss
-from score_sde.interop import pth
+from score_sde.formats import pth
 from score_sde.interop.export import export, to_score_sde_pytorch
 from score_sde.interop.score_sde_pytorch import averaged, from_score_sde_pytorch, load_score_sde_pytorch
 from tests.conftest import REFERENCE

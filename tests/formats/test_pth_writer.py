@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 import score_sde as ss
 from score_sde.config import build_network
-from score_sde.interop import pth, pth_writer
+from score_sde.formats import pth, pth_writer
 from score_sde.interop.score_sde_pytorch import from_score_sde_pytorch, load_score_sde_pytorch
 from score_sde.interop.translate import read_config
 from tests.interop.originals import CIFAR10, Original, ncsnpp

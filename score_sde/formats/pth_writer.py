@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from score_sde.files import written_whole
-from score_sde.interop.pth import DTYPES
+from score_sde.formats.pth import DTYPES
 
 STORAGES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 

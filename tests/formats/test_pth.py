@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from score_sde.interop import pth
+from score_sde.formats import pth
 from tests.conftest import REFERENCE
 
 MAGIC = 0x1950A86A20F9469CFC6C
