@@ -9,6 +9,7 @@ next ``batch_size`` positions. Every epoch covers every example exactly once, al
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt64
 
 from score_sde.checks import require
-from score_sde.data.source import Examples, stack
+from score_sde.data.source import RESERVED, Examples, entries_of, stack
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,13 +26,14 @@ class Batches:
 
     Each batch is a dictionary of arrays with the batch as first axis:
 
-    - ``data`` (batch, *shape) as the source has them, and ``label`` (batch,) if it has labels;
+    - ``data`` (batch, *shape) as the source has them, and its other entries, such as ``label`` (batch,);
     - ``index`` (batch,): which example of the source;
     - ``position`` (batch,): which row of the global batch, so that ``fold_in(fold_in(key, step), position)`` gives an
       example its own randomness wherever it is computed;
     - ``valid`` (batch,) if ``pad``: False for rows that only fill up the last batch.
 
-    ``labels``: True if the experiment needs them, False to leave them out, None to take what there is.
+    ``entries``: those that the experiment needs besides ``data``, () for none of them; None takes what there is.
+    ``spatial``: entries on the same grid as x, arrays (batch, H, W) or (batch, H, W, C): a flip mirrors them too.
     ``epochs``: None for ever; else the last batch is shorter, or filled up with example 0 if ``pad``.
     """
 
@@ -40,7 +42,8 @@ class Batches:
     seed: int = 0
     shuffle: bool = True
     flip: bool = False
-    labels: bool | None = None
+    entries: Sequence[str] | None = None
+    spatial: Sequence[str] = ()
     epochs: int | None = None
     pad: bool = False
     host: int = 0
@@ -61,13 +64,32 @@ class Batches:
             self.epochs is None or self.pad or self.hosts == 1,
             f"epochs = {self.epochs} on {self.hosts} hosts needs pad = True: their last batches would differ",
         )
-        require(
-            not self.labels or self.source.num_classes is not None,
-            f"labels are needed, but {name} has none: choose another source, give it labels, or train unconditionally",
-        )
+        self._check_entries()
         require(
             not self.flip or len(self.source.shape) == 3,
             f"flip = True needs images (H, W, C), but {name} has shape {self.source.shape}; set flip = False",
+        )
+
+    def _check_entries(self) -> None:
+        name, known = self.source.name, entries_of(self.source)
+        there = ", ".join(map(repr, ("data", *known)))
+        for field in ("entries", "spatial"):
+            value = getattr(self, field)
+            require(not isinstance(value, str), f"{field} = {value!r}; give a list of names, [{value!r}]")
+        taken = [entry for entry in known if entry in RESERVED]
+        require(not taken, f"{name} has the entry {taken}, a name that a batch needs itself; rename it")
+        missing = [entry for entry in self.entries or () if entry not in ("data", *known)]
+        require(
+            not missing,
+            f"the experiment needs the entry {', '.join(map(repr, missing))} of an example, but {name} has only {there}; "
+            "choose another source, give it what is missing (and name it in the source's `entries`), or leave out the "
+            "condition that is made from it",
+        )
+        lost = [entry for entry in self.spatial if entry not in known or entry not in (self.entries or known)]
+        require(
+            not lost,
+            f"spatial = {list(self.spatial)}, but {', '.join(map(repr, lost))} is not among the entries of the batch; "
+            f"{name} has {there}",
         )
 
     def __len__(self) -> int:
@@ -87,15 +109,34 @@ class Batches:
         epoch, place = np.divmod(place, len(self.source))
         index = np.where(valid, self._index(epoch, place), 0)
 
-        batch = dict(take(self.source, index))
-        if self.labels is False:
-            batch.pop("label", None)
+        batch = self._examples(index)
         if self.flip:
             mirror = random_bits(self.seed, FLIP, epoch, index) % 2 == 1
-            batch["data"] = flipped(batch["data"], mirror)
+            for entry in ("data", *self.spatial):
+                batch[entry] = flipped(batch[entry], mirror)
         batch["index"], batch["position"] = index.astype(np.int32), position.astype(np.int32)
         if self.pad:
             batch["valid"] = valid
+        return batch
+
+    def _examples(self, index: Int[np.ndarray, "n"]) -> Examples:
+        """These examples, with the entries that are needed."""
+        found = take(self.source, index)
+        if self.entries is None:
+            batch = dict(found)
+        else:
+            wanted = dict.fromkeys(("data", *self.entries))
+            lost = [entry for entry in wanted if entry not in found]
+            require(not lost, f"{self.source.name} names the entry {lost}, but its examples have only {list(found)}")
+            batch = {entry: found[entry] for entry in wanted}
+        grid = batch["data"].shape[:-1]
+        for entry in self.spatial:
+            shape = batch[entry].shape
+            require(
+                shape[: len(grid)] == grid and len(shape) <= len(grid) + 1,
+                f"the entry {entry!r} is spatial, but {self.source.name} has it with shape {shape[1:]} beside data "
+                f"{batch['data'].shape[1:]}; allowed: {grid[1:]} or {(*grid[1:], 'C')}",
+            )
         return batch
 
     def _index(self, epoch: Int[np.ndarray, "n"], place: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
@@ -114,7 +155,7 @@ def take(source: Any, index: Int[np.ndarray, "n"]) -> Examples:
 
 
 def flipped(data: np.ndarray, mirror: Bool[np.ndarray, "n"]) -> np.ndarray:
-    """Images (n, H, W, C), those that are to be mirrored from left to right."""
+    """Images (n, H, W, C), or maps (n, H, W), those that are to be mirrored from left to right."""
     data = data.copy()
     data[mirror] = data[mirror, :, ::-1]
     return data

@@ -5,15 +5,15 @@ stores as they are, and ``close()``, which ends its threads and processes. The s
 a batch is a function of its step: it may be made up, and restored with other workers, hosts or devices than before.
 """
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
+import grain
 import jax
 
 from score_sde.checks import require
 from score_sde.data.batches import Batches
-
-if TYPE_CHECKING:  # Grain comes in when a pipeline is made, not when this package is imported
-    import grain
+from score_sde.data.reader import BatchReader
 
 
 def training_batches(
@@ -22,17 +22,26 @@ def training_batches(
     *,
     seed: int = 0,
     flip: bool | None = None,
-    labels: bool | None = None,
+    entries: Sequence[str] | None = None,
+    spatial: Sequence[str] = (),
     sharding: jax.sharding.Sharding | None = None,
     workers: int = 0,
-) -> "grain.IterDataset":
+) -> grain.IterDataset:
     """Shuffled batches without end, this host's share of them; global arrays on the devices if a sharding is given.
 
-    ``flip``: None flips a source of which a mirrored example is as good as the example itself.
+    ``flip``: None flips a source of which a mirrored example is as good as the example itself. ``entries``: what the
+    experiment needs of an example besides "data"; None takes what there is. ``spatial``: those of them that are
+    mirrored together with the data.
     """
-    flip = source.flippable if flip is None else flip
     batches = Batches(
-        source, batch_size, seed, flip=flip, labels=labels, host=jax.process_index(), hosts=jax.process_count()
+        source,
+        batch_size,
+        seed,
+        flip=source.flippable if flip is None else flip,
+        entries=entries,
+        spatial=spatial,
+        host=jax.process_index(),
+        hosts=jax.process_count(),
     )
     return stream(batches, sharding=sharding, workers=workers)
 
@@ -41,10 +50,10 @@ def evaluation_batches(
     source: Any,
     batch_size: int,
     *,
-    labels: bool | None = None,
+    entries: Sequence[str] | None = None,
     sharding: jax.sharding.Sharding | None = None,
     workers: int = 0,
-) -> "grain.IterDataset":
+) -> grain.IterDataset:
     """The whole split once, in order, unflipped. The last batch is shorter; with a sharding or several hosts it is
     filled up instead, and ``valid`` tells the examples from the filling.
     """
@@ -53,7 +62,7 @@ def evaluation_batches(
         source,
         batch_size,
         shuffle=False,
-        labels=labels,
+        entries=entries,
         epochs=1,
         pad=hosts > 1 or sharding is not None,
         host=jax.process_index(),
@@ -64,7 +73,7 @@ def evaluation_batches(
 
 def stream(
     batches: Batches, *, sharding: jax.sharding.Sharding | None = None, workers: int = 0, ahead: int = 4
-) -> "grain.IterDataset":
+) -> grain.IterDataset:
     """The batches in order, ``ahead`` of them read before they are asked for, and two already on their way to the
     devices.
 
@@ -73,8 +82,6 @@ def stream(
     Python's lock is free. Processes pay where a source works in Python; each is sent the source, and a script that uses
     them needs ``if __name__ == "__main__":``.
     """
-    from score_sde.data.reader import BatchReader
-
     require(workers >= 0, f"workers = {workers}; allowed: 0 (threads of this process) or more processes")
     if sharding is not None:
         try:

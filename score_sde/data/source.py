@@ -1,12 +1,13 @@
 """A source: random access to examples, and what the rest must know about them.
 
-An example is a dictionary: ``"data"``, an array of the source's ``shape`` (uint8 levels, or float32 if continuous), and
-``"label"``, an integer from 0 to ``num_classes`` − 1, if the source has labels. Whatever has these attributes and
-``__len__`` and ``__getitem__`` is a source; inheriting from ``Source`` adds ``take``, which a source may override to
-read many examples faster than one by one.
+An example is a dictionary: ``"data"``, an array of the source's ``shape`` (uint8 levels, or float32 if continuous);
+``"label"``, an integer from 0 to ``num_classes`` − 1, if the source has labels; and whatever else the source names in
+``entries``, such as a mask. Whatever has these attributes and ``__len__`` and ``__getitem__`` is a source; inheriting
+from ``Source`` adds ``take``, which a source may override to read many examples faster than one by one.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,11 @@ from jaxtyping import Int, Integer, Num
 
 from score_sde.checks import require
 
-Example = dict[str, Any]  # "data": an array of the source's shape, "label": an integer, if there are labels
+Example = dict[str, Any]  # "data": an array of the source's shape, "label": an integer, if there are labels; others
 Examples = dict[str, np.ndarray]  # the same, stacked
+
+RESERVED = ("index", "position", "valid")
+"""What a batch says of its examples; no entry may have these names."""
 
 
 class Source:
@@ -26,6 +30,11 @@ class Source:
     levels: int | None  # 256 for bytes; None: continuous
     num_classes: int | None = None  # None: no labels
     flippable: bool = False  # whether a mirrored example is as good an example
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """What an example has besides "data"; known without reading one."""
+        return () if self.num_classes is None else ("label",)
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -40,10 +49,26 @@ class Source:
         return stack([self[int(index)] for index in indices])
 
 
+def entries_of(source: Any) -> tuple[str, ...]:
+    """The entries of an example besides "data", also of a source that inherits nothing and does not name them."""
+    named = getattr(source, "entries", None)
+    if named is None:
+        return () if source.num_classes is None else ("label",)
+    return tuple(name for name in named if name != "data")
+
+
 def stack(examples: list[Example]) -> Examples:
     """Examples along a new first axis; labels become int32."""
-    columns = {key: np.stack([example[key] for example in examples]) for key in examples[0]}
+    columns = {key: _column(key, [example[key] for example in examples]) for key in examples[0]}
     return {key: column.astype(np.int32) if key == "label" else column for key, column in columns.items()}
+
+
+def _column(key: str, values: list[Any]) -> np.ndarray:
+    shapes = {np.shape(value) for value in values}
+    require(
+        len(shapes) == 1, f"the entry {key!r} has other shapes in other examples: {', '.join(map(str, sorted(shapes)))}"
+    )
+    return np.stack(values)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,6 +76,7 @@ class ArraySource(Source):
     """Examples that lie in an array, in memory or mapped from a file: data (n, *shape), labels (n,) or None.
 
     uint8 data are levels, 256 of them unless told; grey images (n, H, W) get their channel. Floats are continuous.
+    ``others``: more entries of an example by their names, arrays of numbers (n, ...); they keep their range.
     """
 
     name: str
@@ -59,6 +85,7 @@ class ArraySource(Source):
     levels: int | None = None
     num_classes: int | None = None
     flippable: bool = False
+    others: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         data, labels, classes = self.data, self.labels, self.num_classes
@@ -92,13 +119,20 @@ class ArraySource(Source):
                 lowest >= 0 and highest < classes,
                 f"{self.name} has labels from {lowest} to {highest}; {classes} classes allow 0 to {classes - 1}",
             )
-        for field, value in (("data", data), ("labels", labels), ("levels", levels), ("num_classes", classes)):
+        others = {name: _entry(self.name, name, array, len(data)) for name, array in self.others.items()}
+        facts = {"data": data, "labels": labels, "levels": levels, "num_classes": classes, "others": others}
+        for field, value in facts.items():
             object.__setattr__(self, field, value)
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
         """Of one example."""
         return self.data.shape[1:]
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """What an example has besides "data"."""
+        return (*super().entries, *self.others)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -107,7 +141,30 @@ class ArraySource(Source):
         """Several examples in one gather."""
         data = np.asarray(self.data[indices])
         examples = {"data": data if self.levels is not None else data.astype(np.float32, copy=False)}
-        return examples if self.labels is None else {**examples, "label": self.labels[indices]}
+        if self.labels is not None:
+            examples["label"] = self.labels[indices]
+        return examples | {name: array[indices] for name, array in self.others.items()}
+
+
+def _entry(source: str, name: str, array: np.ndarray, n: int) -> np.ndarray:
+    """The array of an entry, at most 32 bits wide, as JAX will have it."""
+    require(
+        name not in ("data", "label", *RESERVED),
+        f"{source}: an entry cannot be named {name!r}, which a batch has already; rename it",
+    )
+    require(
+        array.ndim > 0 and len(array) == n, f"{source} has {n} examples, but {name!r} has shape {array.shape}; allowed: "
+        f"({n}, ...)",
+    )
+    require(array.dtype.kind in "biuf", f"{source}: {name!r} holds {array.dtype}; allowed: bools, integers, floats")
+    if array.dtype.itemsize < 8:
+        return array
+    narrow = array.astype({"f": np.float32, "i": np.int32, "u": np.uint32}[array.dtype.kind])
+    require(
+        array.dtype.kind == "f" or np.array_equal(narrow, array),
+        f"{source}: {name!r} holds integers from {array.min()} to {array.max()}; allowed: those of 32 bits",
+    )
+    return narrow
 
 
 class Subset(Source):
@@ -119,6 +176,11 @@ class Subset(Source):
         self.name, self.shape, self.levels = source.name, source.shape, source.levels
         self.num_classes, self.flippable = source.num_classes, source.flippable
 
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """Those of the source."""
+        return entries_of(self.source)
+
     def __len__(self) -> int:
         return len(self.indices)
 
@@ -129,10 +191,9 @@ class Subset(Source):
 
 def in_memory(source: Source) -> ArraySource:
     """Every example read and decoded once, and kept: for sets of small images that are slow to decode."""
-    all_of_it = source.take(np.arange(len(source)))
-    return ArraySource(
-        source.name, all_of_it["data"], all_of_it.get("label"), source.levels, source.num_classes, source.flippable
-    )
+    columns = source.take(np.arange(len(source)))
+    data, labels = columns.pop("data"), columns.pop("label", None)
+    return ArraySource(source.name, data, labels, source.levels, source.num_classes, source.flippable, columns)
 
 
 def check_split(name: str, split: str, allowed: tuple[str, ...], hint: str = "") -> None:
@@ -144,7 +205,7 @@ def check_split(name: str, split: str, allowed: tuple[str, ...], hint: str = "")
 def hold_out(source: Source, split: str, test_fraction: float) -> Source:
     """The ``split`` of a source that has none of its own: the last of every 1/``test_fraction`` examples is for tests.
 
-    With ``test_fraction = 0`` all is "train".
+    At least one is, unless ``test_fraction = 0``: then all is "train".
     """
     require(0 <= test_fraction <= 0.5, f"test_fraction = {test_fraction}; allowed: 0 (no test split) to 0.5")
     if test_fraction == 0:
@@ -154,4 +215,9 @@ def hold_out(source: Source, split: str, test_fraction: float) -> Source:
     check_split(source.name, split, ("train", "test"))
     index = np.arange(len(source))
     test = np.floor((index + 1) * test_fraction) > np.floor(index * test_fraction)
+    require(
+        len(source) > 1,
+        f"{source.name} has a single example, and test_fraction = {test_fraction} holds one out; set test_fraction = 0",
+    )
+    test[-1] |= not test.any()
     return Subset(source, index[test if split == "test" else ~test])

@@ -20,6 +20,43 @@ def save(path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).save(path)
 
 
+def write_images(path, n: int = 300, seed: int = 0) -> None:
+    """A folder as people have them: colour PNG and JPEG files of all sizes from 16 to 90 pixels, in three sub-folders.
+
+    The middle of image k is of one colour that no other image has to within 4 levels, so that it can be told after a
+    crop, a resize, a flip and JPEG's losses: see ``which``.
+    """
+    rng = np.random.default_rng(seed)
+    for k in range(n):
+        height, width = rng.integers(16, 91, 2)
+        pixels = np.full((height, width, 3), colour(k), np.uint8)
+        pixels[:, : width // 2 - min(height, width) // 4] = 255  # left of the middle: no image is its mirror image
+        kind = rng.choice(["png", "jpg"])
+        path_of = path / "abc"[k % 3] / f"{k:03}.{kind}"
+        path_of.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path_of, **({"quality": 95} if kind == "jpg" else {}))
+
+
+def colour(k: int) -> tuple[int, int, int]:
+    """One of 1000, at least 20 levels apart in a channel."""
+    return 20 + 20 * (k % 10), 20 + 20 * (k // 10 % 10), 20 + 20 * (k // 100)
+
+
+def which(image: np.ndarray) -> int:
+    """The number of an image of ``write_images``, from the colour of its middle."""
+    middle = image[image.shape[0] // 2, image.shape[1] // 2].astype(float)
+    ones, tens, hundreds = np.rint((middle - 20) / 20).astype(int)
+    return int(ones + 10 * tens + 100 * hundreds)
+
+
+@pytest.fixture(scope="session")
+def many_images(tmp_path_factory):
+    """300 images of many sizes; do not write there."""
+    path = tmp_path_factory.mktemp("many") / "photos"
+    write_images(path)
+    return path
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Twelve images in three sub-folders."""

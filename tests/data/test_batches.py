@@ -62,7 +62,9 @@ def test_data_and_labels_belong_to_the_index():
     batch = Batches(source, 8)[4]
     np.testing.assert_array_equal(batch["label"], batch["index"])
     np.testing.assert_array_equal(batch["data"], source.data[batch["index"]])
-    assert "label" not in Batches(source, 8, labels=False)[4]
+    assert "label" not in Batches(source, 8, entries=())[4]
+    for entries in (None, ("label",), ["data", "label"]):
+        assert Batches(source, 8, entries=entries)[4]["label"].tobytes() == batch["label"].tobytes()
 
 
 def test_flips_mirror_half_of_the_examples_anew_in_each_epoch():
@@ -152,7 +154,9 @@ def test_bad_options(options, message):
 
 def test_what_the_source_lacks():
     points = ArraySource("points", np.zeros((4, 2), np.float32))
-    with pytest.raises(ValueError, match="labels are needed, but points has none"):
-        Batches(points, 2, labels=True)
+    with pytest.raises(
+        ValueError, match="needs the entry 'label' of an example, but points has only 'data'; choose another source"
+    ):
+        Batches(points, 2, entries=("label",))
     with pytest.raises(ValueError, match=r"flip = True needs images \(H, W, C\), but points has shape \(2,\)"):
         Batches(points, 2, flip=True)

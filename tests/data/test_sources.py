@@ -11,14 +11,13 @@ import pytest
 
 import score_sde as ss
 from score_sde import data
+from score_sde.data.sources import constructor
 from score_sde.data.sources.idx import DEBIAN
 from tests.data.conftest import picture
 
 
 def test_every_name_leads_to_a_function():
-    from score_sde.data.sources import load_object
-
-    assert all(callable(load_object(path)) for path in data.SOURCES.values())
+    assert all(callable(constructor(name)) for name in data.SOURCES)
 
 
 def test_package_is_light():

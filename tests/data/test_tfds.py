@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from score_sde import data
-from score_sde.data.sources.crops import Fit
+from score_sde.data.sources.resize import Fit
 from score_sde.data.sources.tfds import TFDSSource
 
 tfds = pytest.importorskip("tensorflow_datasets")
@@ -69,7 +69,7 @@ def test_images_of_another_size_are_named():
 
 def test_what_is_not_there_says_how_to_get_it(tmp_path):
     with pytest.raises(
-        FileNotFoundError, match=r"Prepare it with: python -m score_sde.data prepare cifar10 --data_dir="
+        FileNotFoundError, match=r"Prepare it with: score_sde data prepare cifar10 --data_dir="
     ):
         data.open_source("cifar10", data_dir=tmp_path)
     with pytest.raises(ValueError, match="TFDS has no set 'cifar11'"):

@@ -5,10 +5,12 @@ A source in a config is one of these names, or an import path ``"package.module:
 """
 
 import difflib
-import importlib
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from score_sde.data.source import Source
+from score_sde.objects import import_object
 
 SOURCES = {
     "digits": "score_sde.data.sources.digits:digits",
@@ -34,7 +36,7 @@ SOURCES = {
 
 def open_source(name: str, split: str = "train", **options: Any) -> Source:
     """The source of this name or import path: ``open_source("digits", "test")``."""
-    source = load_object(SOURCES.get(name, name))(split=split, **options)
+    source = constructor(name)(split=split, **options)
     missing = [part for part in ("name", "shape", "levels", "num_classes", "flippable") if not hasattr(source, part)]
     if missing or not hasattr(source, "__getitem__") or not hasattr(source, "__len__"):
         raise TypeError(
@@ -44,17 +46,25 @@ def open_source(name: str, split: str = "train", **options: Any) -> Source:
     return source
 
 
-def load_object(path: str) -> Any:
-    """The object at ``"package.module:thing"``."""
-    module, _, thing = path.partition(":")
-    if not thing:
-        close = difflib.get_close_matches(path, SOURCES, n=1)
+def constructor(name: str) -> Callable[..., Any]:
+    """What makes the sources of this name or import path: a function of ``split`` and options."""
+    if name in SOURCES:
+        return import_object(SOURCES[name])
+    path = Path(name)
+    if name and path.exists():
+        kind = "arrays" if path.suffix in (".npy", ".npz") else "images"
         raise ValueError(
-            f"there is no source, file or folder {path!r}"
+            f"{name!r} is a {'folder' if path.is_dir() else 'file'}, not a kind of source: set the name of the source to "
+            f"{kind!r} and its path to {name!r}"
+        )
+    if ":" not in name:
+        close = difflib.get_close_matches(name, SOURCES, n=1)
+        raise ValueError(
+            f"there is no source, file or folder {name!r}"
             + (f"; did you mean {close[0]!r}?" if close else ";")
             + f" allowed: {', '.join(SOURCES)}, or an import path 'package.module:function'"
         )
     try:
-        return getattr(importlib.import_module(module), thing)
-    except (ModuleNotFoundError, AttributeError) as error:
-        raise ValueError(f"source {path!r} cannot be imported: {error}") from error
+        return import_object(name)
+    except ValueError as error:
+        raise ValueError(f"source {error}") from error

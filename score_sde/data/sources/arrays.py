@@ -1,11 +1,12 @@
 """``.npy`` and ``.npz`` files of arrays, with or without labels."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from score_sde.checks import require
-from score_sde.data.source import ArraySource, Source, check_split, hold_out
+from score_sde.data.source import RESERVED, ArraySource, Source, check_split, hold_out
 
 
 def arrays(
@@ -23,48 +24,81 @@ def arrays(
     """The arrays of a file: (n, H, W, C) or (n, H, W) bytes, or floats (n, ...), which are continuous.
 
     A ``.npy`` is mapped, not read, so it may be larger than the memory; ``labels`` names the ``.npy`` of its labels.
-    A ``.npz`` holds ``data`` and perhaps ``label`` (or what the keys say). It has splits if it holds ``train_data``,
-    ``train_label``, ``test_data`` ...; a file without splits is all "train", less a ``test_fraction``.
+    A ``.npz`` holds ``data`` and perhaps ``label`` (or what the keys say), and its other arrays of numbers with one row
+    for each example are entries under their own names, such as ``mask``. It has splits if it holds ``train_data``,
+    ``train_label``, ``train_mask``, ``test_data`` ...; a file without splits is all "train", less a ``test_fraction``.
     """
     path = Path(path)
     require(path.is_file(), f"{path} does not exist, or is no file; make it with numpy.save or numpy.savez")
     require(path.suffix in (".npy", ".npz"), f"{path} ends with {path.suffix!r}; allowed: .npy, .npz")
+    kind: type[ArraySource] = ArraySource
     label: np.ndarray | None = None
+    others: dict[str, np.ndarray] = {}
     splits: tuple[str, ...] = ()
     try:
         if path.suffix == ".npy":
-            data = np.load(path, mmap_mode="r")
+            kind, data = MappedSource, np.load(path, mmap_mode="r")
             label = None if labels is None else np.load(labels)
         else:
             require(labels is None, f"labels = {labels} is for .npy files; put {label_key!r} into {path}")
             with np.load(path) as file:
-                splits = tuple(sorted(key.removesuffix(f"_{data_key}") for key in file if key.endswith(f"_{data_key}")))
+                splits = splits_of(file, data_key)
                 if splits:
                     check_split(str(path), split, splits)
-                    data_key, label_key = f"{split}_{data_key}", f"{split}_{label_key}"
+                columns = columns_of(file, split if splits else "", splits)
                 require(
-                    data_key in file,
+                    data_key in columns,
                     f"{path} has no array {data_key!r}; it has {', '.join(file) or 'none'}. "
                     "Set data_key and label_key to what it has",
                 )
-                data = file[data_key]
-                label = file.get(label_key)
+                data = file[columns.pop(data_key)]
+                label = file[columns.pop(label_key)] if label_key in columns else None
+                others = {name: file[key] for name, key in columns.items() if is_entry(file, name, key, len(data))}
     except (OSError, ValueError, EOFError) as error:
         if str(path) in str(error):
             raise
         raise ValueError(f"{path} cannot be read: {error}") from error
     if label is not None and not (label.ndim == 1 and np.issubdtype(label.dtype, np.integer)):
         raise ValueError(f"{path}: labels must be integers (n,); they are {label.dtype} {label.shape}")
-    kind = MappedSource if path.suffix == ".npy" else ArraySource
-    source = kind(str(path), data, label, levels, num_classes, flippable)
+    source = kind(str(path), data, label, levels, num_classes, flippable, others)
     return source if splits else hold_out(source, split, test_fraction)
+
+
+def splits_of(file: np.lib.npyio.NpzFile, data_key: str) -> tuple[str, ...]:
+    """The splits for which there are data."""
+    return tuple(sorted(key.removesuffix(f"_{data_key}") for key in file if key.endswith(f"_{data_key}")))
+
+
+def columns_of(file: np.lib.npyio.NpzFile, split: str, splits: Sequence[str]) -> dict[str, str]:
+    """The keys of the file that belong to a split, by their names without it; "train_mask" belongs to "train"."""
+    if not split:
+        return {key: key for key in file}
+    found = {}
+    for key in file:
+        owner = max((other for other in splits if key.startswith(f"{other}_")), key=len, default=None)
+        if owner == split:
+            found[key.removeprefix(f"{split}_")] = key
+    return found
+
+
+def is_entry(file: np.lib.npyio.NpzFile, name: str, key: str, n: int) -> bool:
+    """Whether an array holds numbers, one row for each of n examples; looks at its header only."""
+    if name in ("data", "label", *RESERVED) or f"{key}.npy" not in file.zip.namelist():
+        return False
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    with file.zip.open(f"{key}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        if version not in readers:  # version 3 is for tables with columns
+            return False
+        shape, _, dtype = readers[version](member)
+    return shape[:1] == (n,) and dtype.kind in "biuf"
 
 
 class MappedSource(ArraySource):
     """A ``.npy`` file, which goes to a worker process by its name rather than by its contents."""
 
     def __reduce__(self):
-        return mapped, (self.name, self.labels, self.levels, self.num_classes, self.flippable)
+        return mapped, (self.name, self.labels, self.levels, self.num_classes, self.flippable, self.others)
 
 
 def mapped(path: str, *rest) -> MappedSource:

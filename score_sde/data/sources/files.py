@@ -5,16 +5,33 @@ import os
 import zipfile
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from score_sde.checks import require
 
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-    """Reads files by name; a zip file is opened once in each process that reads from it."""
+    """Reads files by name; a zip file is opened once in each process that reads from it.
+
+    ``folder``: only the files below this folder of a zip file, by their names within it.
+    """
 
     path: Path
+    folder: str = ""
+
+    def __str__(self) -> str:
+        return str(self.path / self.folder)
+
+    def within(self, folder: str) -> "Files":
+        """Those below one of the folders."""
+        return Files(self.path / folder) if self.path.is_dir() else Files(self.path, folder)
+
+    def folders(self) -> list[str]:
+        """The folders at the top, in the order of their names."""
+        if self.path.is_dir():
+            return sorted(entry.name for entry in self.path.iterdir() if entry.is_dir() and not is_hidden(entry.name))
+        return sorted({PurePosixPath(name).parts[0] for name in self.names() if "/" in name})
 
     def names(self) -> list[str]:
         """Every file in a fixed order, hidden ones left out. In a zip, names that lead out of it are refused."""
@@ -28,11 +45,20 @@ class Files:
             found = [info.filename for info in self._zip.infolist() if not info.is_dir()]
             for name in found:
                 check_inside(name, self.path)
-        return sorted(name for name in found if not any(part[0] in "._" for part in PurePosixPath(name).parts))
+            found = [name.removeprefix(self._prefix) for name in found if name.startswith(self._prefix)]
+        return sorted(name for name in found if not is_hidden(name))
 
     def read(self, name: str) -> bytes:
         """The contents of one file."""
-        return (self.path / name).read_bytes() if self.path.is_dir() else self._zip.read(name)
+        return (self.path / name).read_bytes() if self.path.is_dir() else self._zip.read(self._prefix + name)
+
+    def open(self, name: str) -> BinaryIO | zipfile.ZipExtFile:
+        """One file to read the beginning of."""
+        return (self.path / name).open("rb") if self.path.is_dir() else self._zip.open(self._prefix + name)
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.folder}/" if self.folder else ""
 
     @cached_property
     def _zip(self) -> zipfile.ZipFile:
@@ -42,10 +68,15 @@ class Files:
             raise ValueError(f"{self.path} is no folder and no zip file ({error})") from error
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}  # not the open zip file
+        return {"path": self.path, "folder": self.folder}  # not the open zip file
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file, or a folder above it, is hidden or a system's own, as __MACOSX is."""
+    return any(part[0] in "._" for part in PurePosixPath(name).parts)
 
 
 def check_inside(name: str, path: Path) -> None:

@@ -1,23 +1,24 @@
 """Folders and zip files of images, of any size, labelled by sub-folder or by EDM's ``dataset.json``."""
 
 import dataclasses
+import difflib
 import io
-import json
 import struct
 import warnings
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from score_sde.checks import require
 from score_sde.data.source import Example, Source, check_split, hold_out
-from score_sde.data.sources.crops import Filter, Fit
 from score_sde.data.sources.files import Files
+from score_sde.data.sources.image_labels import Labels, check_labels, read_labels
+from score_sde.data.sources.resize import Filter, Fit
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 # What Pillow raises for broken, unknown and absurdly large data, and zipfile for broken and locked entries.
@@ -31,7 +32,8 @@ UNREADABLE = (
     zlib.error,
     RuntimeError,
 )
-Labels = Literal["auto", "folders", "json", "none"]
+TEST_FOLDERS = ("test", "validation", "valid", "val")  # beside "train"; the first that there is
+HELD_OUT = 0.1
 
 
 def images(
@@ -44,51 +46,86 @@ def images(
     channels: int | None = None,
     labels: Labels = "auto",
     on_corrupt: Literal["stop", "skip"] = "stop",
-    test_fraction: float = 0.0,
+    test_fraction: float | None = None,
     flippable: bool = False,
 ) -> Source:
-    """The images under ``path``, in the order of their names.
+    """The images under ``path``, a folder or a zip file, in the order of their names.
 
-    Splits are sub-folders, if there is one named "train"; else all is "train", less a ``test_fraction``.
-    ``crop`` ("square", or a length) and ``size`` bring images to one size; without them they must have one.
+    ``size``: every image becomes a square of this size, its largest central one unless ``crop`` says otherwise; small
+    images are enlarged. Without a size all must have one, perhaps after a ``crop`` ("square", or a length).
     ``channels`` is 1 or 3, by default those of the first image.
     ``labels``: "json" (EDM's), "folders" (in the order of their names), "none", or "auto": the first that there is.
     ``on_corrupt``: "stop" says which image cannot be read when its turn comes; "skip" decodes every image once at the
     start, leaves out those that fail, and warns how many.
+    ``test_fraction``: the share that is held out as "test" and is not in "train"; 0 for none. None: nothing more if
+    there are folders "train" and "test" (or "validation") at the top, which are then the splits; else every tenth.
+    ``flippable``: whether a mirrored image is as good; True for most photographs, not for text.
     """
-    for option, value, allowed in (("on_corrupt", on_corrupt, ("stop", "skip")), ("labels", labels, get_args(Labels))):
-        require(value in allowed, f"{option} = {value!r}; allowed: {', '.join(allowed)}")
-    path = Path(path)
-    require(path.exists(), f"{path} does not exist; give a folder or a zip file of images")
-    has_splits = (path / "train").is_dir()
-    if has_splits:
-        check_split(str(path), split, tuple(sorted(folder.name for folder in path.iterdir() if folder.is_dir())))
-        path = path / split
-    files = Files(path)
-    everything = files.names()
-    names = tuple(name for name in everything if PurePosixPath(name).suffix.lower() in SUFFIXES)
+    check_labels(labels)
+    require(on_corrupt in ("stop", "skip"), f"on_corrupt = {on_corrupt!r}; allowed: stop, skip")
+    whole = Files(existing(path))
+    files, held_out = split_of(whole, split, test_fraction)
+    everything, names = files.names(), image_names(files)
     require(
         len(names) > 0,
-        f"{path} holds no images, only {len(everything)} other files; known: {', '.join(sorted(SUFFIXES))}",
+        f"{files} holds no images, only {len(everything)} other files; known: {', '.join(sorted(SUFFIXES))}",
     )
+    classes = names if split == "train" or held_out is not None else image_names(whole.within("train"))
     if on_corrupt == "skip":
         names = readable(files, names)
-    label = read_labels(files, names, "dataset.json" in everything, labels)
-    first = open_image(files, names[0])
+    label, num_classes = read_labels(files, names, "dataset.json" in everything, labels, classes)
     if channels is None:
-        channels = 1 if first.mode in ("1", "L", "LA") else 3
+        channels = 1 if open_image(files, names[0]).mode in ("1", "L", "LA") else 3
     fit = Fit(crop, size, filter, channels)
     source = ImageSource(
-        name=str(path),
+        name=str(files),
         files=files,
         names=names,
         labels=label,
         fit=fit,
         shape=(*common_size(files, names, fit), channels),
-        num_classes=None if label is None else int(label.max()) + 1,
+        num_classes=num_classes,
         flippable=flippable,
     )
-    return source if has_splits else hold_out(source, split, test_fraction)
+    return source if held_out is None else hold_out(source, split, held_out)
+
+
+def existing(path: str | Path) -> Path:
+    """The path, if there is something."""
+    require(str(path) != "", "path is empty; give the folder or the zip file of the images")
+    found = Path(path).expanduser()
+    if found.exists():
+        return found
+    above = next(folder for folder in found.absolute().parents if folder.is_dir())
+    missing = found.absolute().relative_to(above).parts[0]
+    close = difflib.get_close_matches(missing, [entry.name for entry in above.iterdir()], n=1)
+    raise ValueError(
+        f"{found} does not exist; give a folder or a zip file of images. There is no {missing!r} in {above}"
+        + (f"; did you mean {close[0]!r}?" if close else "")
+    )
+
+
+def split_of(whole: Files, split: str, test_fraction: float | None) -> tuple[Files, float | None]:
+    """The files among which the split is, and the share of them that "test" takes; None if they are the split."""
+    folders = whole.folders()
+    share = HELD_OUT if test_fraction is None else test_fraction
+    if "train" not in folders:
+        return whole, share
+    beside = [folder for folder in TEST_FOLDERS if folder in folders]
+    require(
+        not beside or not test_fraction,
+        f"test_fraction = {test_fraction}, but {whole} has a folder {beside[:1]} of its own for that; leave it out",
+    )
+    if not beside and split in ("train", "test"):
+        return whole.within("train"), share
+    folder = beside[0] if split == "test" else split
+    check_split(str(whole), folder, tuple(folders))
+    return whole.within(folder), None
+
+
+def image_names(files: Files) -> tuple[str, ...]:
+    """The images among the files, by their suffixes."""
+    return tuple(name for name in files.names() if PurePosixPath(name).suffix.lower() in SUFFIXES)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -118,14 +155,16 @@ class ImageSource(Source):
 
 
 def open_image(files: Files, name: str, decode: bool = False) -> Image.Image:
-    """The image, at first only its header."""
+    """The image; only its header unless it is to be decoded."""
     try:
+        if not decode:
+            with files.open(name) as file, Image.open(file) as header:
+                return header
         image = Image.open(io.BytesIO(files.read(name)))
-        if decode:
-            image.load()
+        image.load()
     except UNREADABLE as error:
         raise ValueError(
-            f"{files.path}/{name} cannot be read ({error}); remove it, or set on_corrupt = 'skip' to leave such images "
+            f"{files}/{name} cannot be read ({error}); remove it, or set on_corrupt = 'skip' to leave such images "
             "out"
         ) from error
     return image
@@ -144,11 +183,11 @@ def readable(files: Files, names: tuple[str, ...]) -> tuple[str, ...]:
     with ThreadPoolExecutor() as pool:
         good = list(pool.map(decodes, names))
     bad = [name for name, fine in zip(names, good, strict=True) if not fine]
-    require(len(bad) < len(names), f"{files.path}: none of the {len(names)} images can be read")
+    require(len(bad) < len(names), f"{files}: none of the {len(names)} images can be read")
     if bad:
         listed = ", ".join(bad[:5]) + (", ..." if len(bad) > 5 else "")
         warnings.warn(
-            f"{files.path}: {len(bad)} of {len(names)} images cannot be read and are left out: {listed}", stacklevel=3
+            f"{files}: {len(bad)} of {len(names)} images cannot be read and are left out: {listed}", stacklevel=3
         )
     return tuple(name for name, fine in zip(names, good, strict=True) if fine)
 
@@ -159,46 +198,15 @@ def common_size(files: Files, names: tuple[str, ...], fit: Fit) -> tuple[int, in
         return fit.size, fit.size
 
     def size_of(name: str) -> tuple[int, int]:
-        return fit.size_of(*open_image(files, name).size, f"{files.path}/{name}")
+        return fit.size_of(*open_image(files, name).size, f"{files}/{name}")
 
     with ThreadPoolExecutor() as pool:
         sizes = list(pool.map(size_of, names))
     for name, size in zip(names, sizes, strict=True):
         require(
             size == sizes[0],
-            f"{files.path} holds images of different sizes: {names[0]} gives {sizes[0][1]} x {sizes[0][0]}, {name} "
-            f"gives {size[1]} x {size[0]} pixels (of {len(set(sizes))} sizes). Set crop = 'square' and size = 64, for "
-            "example, to bring them to one",
+            f"{files} holds images of different sizes: {names[0]} gives {sizes[0][1]} x {sizes[0][0]}, {name} gives "
+            f"{size[1]} x {size[0]} pixels (of {len(set(sizes))} sizes). Set size = 64, for example: the largest central "
+            "square of each image is then brought to 64 x 64",
         )
     return sizes[0]
-
-
-def read_labels(files: Files, names: tuple[str, ...], has_json: bool, labels: Labels) -> np.ndarray | None:
-    """A label for each image, or None if there are none."""
-    if labels == "json" or (labels == "auto" and has_json):
-        require(has_json, f"labels = 'json', but {files.path} has no dataset.json at its top")
-        return json_labels(files, names)
-    folders = [PurePosixPath(name).parts[0] for name in names]
-    in_folders = all(folder != name for folder, name in zip(folders, names, strict=True))
-    if labels == "none" or (labels == "auto" and not in_folders):
-        return None
-    require(in_folders, f"labels = 'folders', but {files.path} holds images that are in no sub-folder")
-    return np.unique(folders, return_inverse=True)[1].astype(np.int32)
-
-
-def json_labels(files: Files, names: tuple[str, ...]) -> np.ndarray | None:
-    """EDM's {"labels": [[name, label], ...]}, or {"labels": null} for none."""
-    where = f"{files.path}/dataset.json"
-    try:
-        listed = json.loads(files.read("dataset.json")).get("labels")
-        by_name = None if listed is None else dict(listed)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f'{where} is not of the form {{"labels": [["name.png", 0], ...]}}: {error}') from error
-    if by_name is None:
-        return None
-    missing = [name for name in names if name not in by_name]
-    require(not missing, f"{where} gives no label for {len(missing)} of {len(names)} images: {', '.join(missing[:5])}")
-    found = [by_name[name] for name in names]
-    wrong = [label for label in found if not isinstance(label, int) or label < 0]
-    require(not wrong, f"{where} has the label {wrong[:1]}; allowed: integers from 0")
-    return np.array(found, np.int32)

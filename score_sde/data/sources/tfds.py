@@ -1,6 +1,6 @@
 """TensorFlow Datasets, prepared as array_record files and read without TensorFlow.
 
-    python -m score_sde.data prepare cifar10
+    score_sde data prepare cifar10
 
 prepares a set (this needs TensorFlow); the functions below read it. Crops are those of Song et al. (2021), who resize
 in floating point: here an image is rounded to its 256 levels again, as in other people's files of these sets.
@@ -14,7 +14,7 @@ from PIL import Image
 
 from score_sde.checks import require
 from score_sde.data.source import Example, Source, check_split
-from score_sde.data.sources.crops import Filter, Fit
+from score_sde.data.sources.resize import Filter, Fit
 
 
 def tfds(
@@ -40,7 +40,7 @@ def tfds(
         f"tfds {dataset} has no feature {image_key!r}; it has {', '.join(features)}: set image_key",
     )
     where = f" --data_dir={data_dir}" if data_dir else ""
-    prepare = f"Prepare it with: python -m score_sde.data prepare {dataset}{where}"
+    prepare = f"Prepare it with: score_sde data prepare {dataset}{where}"
     try:
         # Through tfds.data_source, not the builder, so that tfds.testing.mock_data has its way.
         records = tensorflow_datasets.data_source(

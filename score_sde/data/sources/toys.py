@@ -9,6 +9,7 @@ import numpy as np
 from score_sde import analytic
 from score_sde.checks import require
 from score_sde.data.source import ArraySource, check_split
+from score_sde.objects import import_object
 
 SPLITS = ("train", "test")
 
@@ -21,12 +22,10 @@ def samples(
     ``distribution`` is a function (key, n) -> points, or has ``sample(key, n)``, or has ``sample_labelled(key, n)`` ->
     (points, which component), as mixtures have; or it is the import path "package.module:thing" of one of these.
     """
-    from score_sde.data.sources import load_object  # not above: that file names this one
-
     check_split(name, split, SPLITS)
     require(size > 0, f"size = {size}; a set of samples needs at least 1")
     if isinstance(distribution, str):
-        distribution = load_object(distribution)
+        distribution = import_object(distribution)
     key = jax.random.fold_in(jax.random.key(seed), SPLITS.index(split))
     if hasattr(distribution, "sample_labelled"):
         points, label = distribution.sample_labelled(key, size)

@@ -1,65 +1,67 @@
 """Look at a source, or prepare one of TensorFlow Datasets.
 
-python -m score_sde.data show digits --split=test --out=digits.png
-python -m score_sde.data show photos.zip --set crop=square --set size=64
-python -m score_sde.data prepare cifar10 --data_dir=DIR
+score_sde data show digits --split=test --out=digits.png
+score_sde data show photos.zip --set size=64
+score_sde data prepare cifar10 --data_dir=DIR
 """
 
 import argparse
 import ast
 import importlib.util
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from score_sde.data.source import Source
+from score_sde.data.source import Source, entries_of
 from score_sde.data.sources import SOURCES, open_source
+from score_sde.data.sources.tfds import TFDS_NAMES, open_builder
+
+Draw = Callable[[Any, Path], Any]  # draws a contact sheet of a source
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        "python -m score_sde.data", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def add_commands(commands: Any, draw: Draw | None = None) -> None:
+    """Add ``show`` and ``prepare`` to the subparsers of a program, which calls ``run(**rest)`` of what is parsed.
+
+    ``draw(source, path)`` draws the contact sheet of ``show``, which without it only prints.
+    """
+    command = commands.add_parser(
+        "show",
+        help="print what a source holds" + (" and draw a contact sheet" if draw else ""),
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True)
+    command.add_argument("source", help=f"{', '.join(SOURCES)}, 'package.module:function', or a file or folder")
+    command.add_argument("--split", default="train")
+    command.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the source")
+    if draw is not None:
+        command.add_argument("--out", type=Path, default=Path("contact_sheet.png"), help="where the sheet shall lie")
+    command.set_defaults(run=show, draw=draw)
 
-    showing = commands.add_parser("show", help="print what a source holds and draw a contact sheet")
-    showing.add_argument("source", help=f"{', '.join(SOURCES)}, 'package.module:function', or a file or folder")
-    showing.add_argument("--split", default="train")
-    showing.add_argument("--out", type=Path, default=Path("contact_sheet.png"))
-    showing.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the source")
-    showing.set_defaults(run=show)
-
-    preparing = commands.add_parser("prepare", help="fetch and convert a set of TensorFlow Datasets (needs TensorFlow)")
-    preparing.add_argument("dataset", help="cifar10, svhn, celeba, ..., or any TFDS name such as lsun/church_outdoor")
-    preparing.add_argument("--data_dir", help="where it shall lie; TFDS's own folder unless given")
-    preparing.add_argument("--manual_dir", help="where files lie that TFDS cannot fetch, CelebA-HQ's for example")
-    preparing.set_defaults(run=prepare)
-
-    options = vars(parser.parse_args(arguments))
-    try:
-        options.pop("run")(**options)
-    except (ValueError, TypeError, OSError) as error:
-        sys.exit(f"error: {error}")
+    command = commands.add_parser("prepare", help="fetch and convert a set of TensorFlow Datasets (needs TensorFlow)")
+    command.add_argument("dataset", help="cifar10, svhn, celeba, ..., or any TFDS name such as lsun/church_outdoor")
+    command.add_argument("--data_dir", help="where it shall lie; TFDS's own folder unless given")
+    command.add_argument("--manual_dir", help="where files lie that TFDS cannot fetch, CelebA-HQ's for example")
+    command.set_defaults(run=prepare)
 
 
-def show(source: str, split: str, out: Path, set: Sequence[str]) -> None:
-    """Print size, shape, range, levels and labels; write the contact sheet."""
-    from score_sde.data.contact_sheet import contact_sheet
-
+def show(
+    source: str, split: str = "train", set: Sequence[str] = (), draw: Draw | None = None, out: Path | None = None
+) -> Source:
+    """Print size, shape, range, levels and labels of a source, and draw its contact sheet; gives the source."""
     opened = open_any(source, split, dict(parse_option(option) for option in set))
     for line in describe(opened, split):
         print(line)
-    contact_sheet(opened, out)
-    print(f"written   {out}")
+    if draw is not None and out is not None:
+        draw(opened, out)
+        print(f"written   {out}")
+    return opened
 
 
 def open_any(source: str, split: str, options: dict[str, Any]) -> Source:
     """A source by name or import path, or the file or folder at a path."""
-    path = Path(source)
+    path = Path(source).expanduser()
     if source not in SOURCES and path.exists():
         return open_source("arrays" if path.suffix in (".npy", ".npz") else "images", split, path=path, **options)
     return open_source(source, split, **options)
@@ -88,6 +90,8 @@ def describe(source: Source, split: str, at_most: int = 10_000) -> list[str]:
         f"shape     {' x '.join(map(str, source.shape))}, {data.dtype}, {levels}",
         f"range     {data.min():.5g} to {data.max():.5g}{looked_at}",
     ]
+    others = [f"{name} {few[name].dtype} {few[name].shape[1:]}" for name in entries_of(source) if name != "label"]
+    lines += [f"entries   {', '.join(others)}"] if others else []
     if source.num_classes is None:
         return [*lines, "labels    none"]
     counts = np.bincount(few["label"], minlength=source.num_classes)
@@ -97,8 +101,6 @@ def describe(source: Source, split: str, at_most: int = 10_000) -> list[str]:
 
 def prepare(dataset: str, data_dir: str | None, manual_dir: str | None) -> None:
     """Have TFDS fetch a set and write it as array_record files."""
-    from score_sde.data.sources.tfds import TFDS_NAMES, open_builder
-
     dataset = TFDS_NAMES.get(dataset, dataset)
     builder = open_builder(dataset, data_dir)
     if importlib.util.find_spec("tensorflow") is None:
@@ -112,6 +114,3 @@ def prepare(dataset: str, data_dir: str | None, manual_dir: str | None) -> None:
     sizes = ", ".join(f"{name}: {split.num_examples:,}" for name, split in builder.info.splits.items())
     print(f"{dataset} is ready in {builder.data_path} ({sizes})")
 
-
-if __name__ == "__main__":
-    main()

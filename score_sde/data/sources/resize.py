@@ -16,8 +16,9 @@ Filter = Literal["box", "bilinear", "bicubic", "lanczos"]
 class Fit:
     """A central crop, then a resize with a filter that averages over what it shrinks (antialiasing).
 
-    ``crop``: "square" for the largest, or the length of its side, or None. ``size``: the side after the resize, or
-    None. ``channels``: 3 or 1.
+    ``crop``: "square" for the largest, or the length of its side. ``size``: the side after the resize. Either may be
+    None; with a size and no crop it is the largest square that is resized, so that nothing is distorted.
+    ``channels``: 3 or 1.
     """
 
     crop: int | Literal["square"] | None = None
@@ -35,11 +36,16 @@ class Fit:
         require(self.filter in get_args(Filter), f"filter = {self.filter!r}; allowed: {', '.join(get_args(Filter))}")
         require(self.channels in (1, 3), f"channels = {self.channels}; allowed: 1 (grey), 3 (colour)")
 
+    @property
+    def square(self) -> bool:
+        """Whether the largest central square is taken."""
+        return self.crop == "square" or (self.crop is None and self.size is not None)
+
     def size_of(self, width: int, height: int, name: str) -> tuple[int, int]:
         """(height, width) that an image of this size will have."""
-        if self.crop == "square":
+        if self.square:
             height = width = min(height, width)
-        elif self.crop is not None:
+        elif isinstance(self.crop, int):
             require(
                 min(height, width) >= self.crop,
                 f"{name} is {width} x {height} pixels, too small for crop = {self.crop}; crop less, or use 'square'",
@@ -53,8 +59,8 @@ class Fit:
         require(not image.mode.startswith(("I", "F")), f"{name} has mode {image.mode}; allowed: 8 bits a channel")
         height, width = self.size_of(*image.size, name)
         image = image.convert("L" if self.channels == 1 else "RGB")
-        if self.crop is not None:
-            side = min(image.size) if self.crop == "square" else self.crop
+        if self.square or isinstance(self.crop, int):
+            side = self.crop if isinstance(self.crop, int) else min(image.size)
             left, top = (image.width - side) // 2, (image.height - side) // 2
             image = image.crop((left, top, left + side, top + side))
         if image.size != (width, height):
