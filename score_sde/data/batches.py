@@ -76,8 +76,8 @@ class Batches:
         for field in ("entries", "spatial"):
             value = getattr(self, field)
             require(not isinstance(value, str), f"{field} = {value!r}; give a list of names, [{value!r}]")
-        taken = [entry for entry in known if entry in RESERVED]
-        require(not taken, f"{name} has the entry {taken}, a name that a batch needs itself; rename it")
+        reserved = [entry for entry in known if entry in RESERVED]
+        require(not reserved, f"{name} has the entry {reserved}, a name that a batch needs itself; rename it")
         missing = [entry for entry in self.entries or () if entry not in ("data", *known)]
         require(
             not missing,
@@ -85,7 +85,8 @@ class Batches:
             "choose another source, give it what is missing (and name it in the source's `entries`), or leave out the "
             "condition that is made from it",
         )
-        lost = [entry for entry in self.spatial if entry not in known or entry not in (self.entries or known)]
+        taken = known if self.entries is None else self.entries
+        lost = [entry for entry in self.spatial if entry not in known or entry not in taken]
         require(
             not lost,
             f"spatial = {list(self.spatial)}, but {', '.join(map(repr, lost))} is not among the entries of the batch; "
@@ -112,7 +113,7 @@ class Batches:
         batch = self._examples(index)
         if self.flip:
             mirror = random_bits(self.seed, FLIP, epoch, index) % 2 == 1
-            for entry in ("data", *self.spatial):
+            for entry in dict.fromkeys(("data", *self.spatial)):
                 batch[entry] = flipped(batch[entry], mirror)
         batch["index"], batch["position"] = index.astype(np.int32), position.astype(np.int32)
         if self.pad:

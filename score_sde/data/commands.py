@@ -113,4 +113,3 @@ def prepare(dataset: str, data_dir: str | None, manual_dir: str | None) -> None:
     builder.download_and_prepare(download_config=tensorflow_datasets.download.DownloadConfig(manual_dir=manual_dir))
     sizes = ", ".join(f"{name}: {split.num_examples:,}" for name, split in builder.info.splits.items())
     print(f"{dataset} is ready in {builder.data_path} ({sizes})")
-

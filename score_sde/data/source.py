@@ -153,8 +153,8 @@ def _entry(source: str, name: str, array: np.ndarray, n: int) -> np.ndarray:
         f"{source}: an entry cannot be named {name!r}, which a batch has already; rename it",
     )
     require(
-        array.ndim > 0 and len(array) == n, f"{source} has {n} examples, but {name!r} has shape {array.shape}; allowed: "
-        f"({n}, ...)",
+        array.ndim > 0 and len(array) == n,
+        f"{source} has {n} examples, but {name!r} has shape {array.shape}; allowed: ({n}, ...)",
     )
     require(array.dtype.kind in "biuf", f"{source}: {name!r} holds {array.dtype}; allowed: bools, integers, floats")
     if array.dtype.itemsize < 8:

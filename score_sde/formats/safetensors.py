@@ -46,7 +46,7 @@ def write(
 def read(path: str | Path, *, precision: Precision | None = "float32") -> dict[str, np.ndarray]:
     """The arrays of a file, floating ones as float32 unless told otherwise; None keeps the file's types."""
     with _opened(path) as file:
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118: not a dictionary
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     return {name: _stored(name, array, precision) for name, array in arrays.items()}
 
 

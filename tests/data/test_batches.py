@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from score_sde.data import ArraySource, Batches
+from score_sde.data import ArraySource, Batches, Subset
 
 
 def counting(n: int, shape: tuple[int, ...] = (2, 3, 1)) -> ArraySource:
@@ -101,6 +101,80 @@ def test_flips_leave_the_source_alone():
     before = source.data.copy()
     [Batches(source, 8, flip=True)[step] for step in range(5)]
     np.testing.assert_array_equal(source.data, before)
+
+
+def with_maps(n: int = 40, flippable: bool = True) -> ArraySource:
+    """Images, and what else one may know of them: the image's own first channel as a map and as an image, a vector."""
+    pixels = np.random.default_rng(1).integers(0, 256, (n, 4, 5, 3), np.uint8)
+    others = {"map": pixels[..., 0], "image": pixels.astype(np.float32), "vector": np.arange(5.0 * n).reshape(n, 5)}
+    return ArraySource("maps", pixels, np.arange(n), flippable=flippable, others=others)
+
+
+def test_a_flip_moves_spatial_entries_too():
+    """Bit for bit what happens to the data, example by example; and to nothing else."""
+    source = with_maps()
+    plain, batches = (
+        Batches(source, 10, seed=3),
+        Batches(source, 10, seed=3, flip=True, spatial=("map", "image")),
+    )
+    mirrored = 0
+    for step in range(12):
+        batch, before = batches[step], plain[step]
+        np.testing.assert_array_equal(batch["map"], batch["data"][..., 0])
+        np.testing.assert_array_equal(batch["image"], batch["data"].astype(np.float32))
+        for key in ("index", "position", "label", "vector"):
+            np.testing.assert_array_equal(batch[key], before[key])
+        mirrored += (batch["map"] != before["map"]).any(axis=(1, 2)).sum()
+    assert 30 < mirrored < 90
+    without = Batches(source, 10, seed=3, flip=True)[0]  # the decision does not depend on what is moved with the image
+    assert without["data"].tobytes() == batches[0]["data"].tobytes()
+    np.testing.assert_array_equal(without["map"], plain[0]["map"])
+
+
+def test_entries_are_what_is_asked_for():
+    source = with_maps()
+    always = {"data", "index", "position"}
+    assert set(Batches(source, 4)[0]) == always | {"label", "map", "image", "vector"}
+    assert set(Batches(source, 4, entries=())[0]) == always
+    assert set(Batches(source, 4, entries=["vector"])[0]) == always | {"vector"}
+    assert set(Batches(Subset(source, np.arange(8)), 4, entries=["map", "label"])[0]) == always | {"map", "label"}
+
+
+def test_entries_of_a_source_that_inherits_nothing():
+    class Pairs:
+        name, shape, levels, num_classes, flippable = "pairs", (2, 2, 1), None, None, False
+        entries = ("mask",)
+
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            return {"data": np.full((2, 2, 1), index, np.float32), "mask": np.full((2, 2), index)}
+
+    batch = Batches(Pairs(), 4, entries=("mask",), spatial=("mask",), flip=True)[0]
+    np.testing.assert_array_equal(batch["mask"][:, 0, 0], batch["index"])
+    Pairs.entries = ("mask", "depth")
+    with pytest.raises(ValueError, match=r"pairs names the entry \['depth'\], but its examples have only"):
+        Batches(Pairs(), 4, entries=("depth",))[0]
+    Pairs.entries = ("index",)
+    with pytest.raises(ValueError, match=r"pairs has the entry \['index'\], a name that a batch needs itself"):
+        Batches(Pairs(), 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"entries": ("depth",)}, "needs the entry 'depth' of an example, but maps has only 'data', 'label', 'map'"),
+        ({"entries": "label"}, r"entries = 'label'; give a list of names, \['label'\]"),
+        ({"spatial": ("depth",)}, r"spatial = \['depth'\], but 'depth' is not among the entries of the batch"),
+        ({"spatial": ("map",), "entries": ()}, "'map' is not among the entries of the batch"),
+        ({"spatial": ("vector",)}, r"'vector' is spatial, but maps has it with shape \(5,\) beside data \(4, 5, 3\)"),
+        ({"spatial": ("label",)}, r"allowed: \(4, 5\) or \(4, 5, 'C'\)"),
+    ],
+)
+def test_bad_entries(options, message):
+    with pytest.raises(ValueError, match=message):
+        Batches(with_maps(), 4, **options)[0]
 
 
 def test_evaluation_ends_with_a_partial_batch():

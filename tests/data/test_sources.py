@@ -88,7 +88,10 @@ def no_source(split):
     [
         ("digit", ValueError, "there is no source, file or folder 'digit'; did you mean 'digits'?"),
         ("no.such:thing", ValueError, "cannot be imported: No module named 'no'"),
-        ("tests.data.test_sources:nothing", ValueError, "cannot be imported"),
+        ("tests.data.test_sources:nothing", ValueError, "test_sources has no 'nothing'"),
+        ("tests", ValueError, "'tests' is a folder, not a kind of source: set the name of the source to 'images' and"),
+        ("README.md", ValueError, "'README.md' is a file, not a kind of source"),
+        ("/no/such/photos", ValueError, "there is no source, file or folder '/no/such/photos'"),
         ("tests.data.test_sources:no_source", TypeError, "which is no source: it lacks name, shape"),
     ],
 )
@@ -111,6 +114,56 @@ def test_npz(npz):
     assert (source.shape, source.levels, source.num_classes) == ((8, 8, 1), 256, 3)
     np.testing.assert_array_equal(source[7]["data"], picture(7)[..., :1])
     assert source[7]["label"] == 1
+
+
+def test_other_arrays_of_an_npz_are_entries(tmp_path):
+    """Those with a row for each example, and only if they hold numbers."""
+    n, image = 6, np.stack([picture(k) for k in range(6)])
+    np.savez(
+        tmp_path / "s.npz",
+        data=image,
+        mask=image[..., 0] > 99,
+        wide=np.arange(n) * 1000,
+        deep=np.linspace(0, 1, n),
+        names=np.array(list("abcdef")),
+        objects=np.array([{}] * n, object),
+        index=np.arange(n),
+        mean=np.zeros(3),
+        scalar=np.array(6),
+    )
+    source = data.open_source("arrays", path=tmp_path / "s.npz")
+    assert source.entries == ("mask", "wide", "deep")
+    examples = source.take(np.array([4, 1]))
+    np.testing.assert_array_equal(examples["mask"], examples["data"][..., 0] > 99)
+    np.testing.assert_array_equal(examples["wide"], np.int32([4000, 1000]))
+    assert {name: column.dtype for name, column in examples.items()} == {
+        "data": np.uint8,
+        "mask": np.bool_,
+        "wide": np.int32,
+        "deep": np.float32,
+    }
+    assert data.Subset(source, np.arange(2)).entries == data.in_memory(source).entries == source.entries
+    test = data.open_source("arrays", "test", path=tmp_path / "s.npz", test_fraction=0.5)
+    np.testing.assert_array_equal(test.take(np.arange(3))["wide"], [1000, 3000, 5000])
+
+
+def test_other_arrays_belong_to_their_split(tmp_path):
+    columns = {f"{split}_{name}": np.full((n, 2), n) * 1.0 for split, n in SPLITS for name in ("data", "mask")}
+    np.savez(tmp_path / "s.npz", **columns, extra=np.zeros(3))
+    for split, n in SPLITS:
+        source = data.open_source("arrays", split, path=tmp_path / "s.npz")
+        assert source.entries == ("mask",)
+        np.testing.assert_array_equal(source[n - 1]["mask"], [n, n])
+
+
+SPLITS = (("train", 3), ("train_more", 4), ("test", 2))
+
+
+def test_entries_are_named_without_reading(any_source):
+    """Each source says what its examples have; so a config can be checked before anything is decoded."""
+    assert {"data", *data.entries_of(any_source)} == set(any_source[0])
+    for fact in (any_source.name, any_source.shape, any_source.flippable):
+        assert fact is not None
 
 
 def test_npz_with_splits(tmp_path):
@@ -163,6 +216,12 @@ def write(path, content) -> str:
         ("a.npz", {"data": np.zeros((2, 2)), "label": np.zeros(2)}, {}, "labels must be integers"),
         ("a.npz", {"data": np.zeros((2, 2)), "label": np.array([0, 5])}, {"num_classes": 3}, "labels from 0 to 5"),
         ("a.npz", {"data": np.array([{}])}, {}, "cannot be read: Object arrays cannot be loaded"),
+        (
+            "a.npz",
+            {"data": np.zeros((2, 2)), "m": np.array([0, 2**40])},
+            {},
+            "'m' holds integers from 0 to 1099511627776",
+        ),
     ],
 )
 def test_bad_arrays(tmp_path, name, content, options, message):
@@ -170,6 +229,36 @@ def test_bad_arrays(tmp_path, name, content, options, message):
     if message:
         with pytest.raises(ValueError, match=message):
             data.open_source("arrays", path=path, **options)
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ({"m": np.zeros(3)}, r"a has 2 examples, but 'm' has shape \(3,\); allowed: \(2, ...\)"),
+        ({"label": np.zeros(2)}, "an entry cannot be named 'label'"),
+        ({"position": np.zeros(2)}, "an entry cannot be named 'position'"),
+        ({"m": np.array(["a", "b"])}, "'m' holds <U1; allowed: bools, integers, floats"),
+    ],
+)
+def test_bad_entries(others, message):
+    with pytest.raises(ValueError, match=message):
+        data.ArraySource("a", np.zeros((2, 1), np.float32), others=others)
+
+
+def test_examples_of_different_shapes():
+    class Ragged(data.Source):
+        name, shape, levels = "ragged", (1,), None
+
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            return {"data": np.zeros(1, np.float32), "mask": np.zeros(index + 1)}
+
+    with pytest.raises(
+        ValueError, match=r"the entry 'mask' has other shapes in other examples: \(1,\), \(2,\), \(3,\)"
+    ):
+        Ragged().take(np.arange(3))
 
 
 def test_bad_array_files(tmp_path):

@@ -68,9 +68,7 @@ def test_images_of_another_size_are_named():
 
 
 def test_what_is_not_there_says_how_to_get_it(tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r"Prepare it with: score_sde data prepare cifar10 --data_dir="
-    ):
+    with pytest.raises(FileNotFoundError, match=r"Prepare it with: score_sde data prepare cifar10 --data_dir="):
         data.open_source("cifar10", data_dir=tmp_path)
     with pytest.raises(ValueError, match="TFDS has no set 'cifar11'"):
         data.open_source("tfds", dataset="cifar11")

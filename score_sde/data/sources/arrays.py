@@ -83,10 +83,11 @@ def columns_of(file: np.lib.npyio.NpzFile, split: str, splits: Sequence[str]) ->
 
 def is_entry(file: np.lib.npyio.NpzFile, name: str, key: str, n: int) -> bool:
     """Whether an array holds numbers, one row for each of n examples; looks at its header only."""
-    if name in ("data", "label", *RESERVED) or f"{key}.npy" not in file.zip.namelist():
+    archive = file.zip
+    if archive is None or name in ("data", "label", *RESERVED) or f"{key}.npy" not in archive.namelist():
         return False
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    with file.zip.open(f"{key}.npy") as member:
+    with archive.open(f"{key}.npy") as member:
         version = np.lib.format.read_magic(member)
         if version not in readers:  # version 3 is for tables with columns
             return False

@@ -5,7 +5,7 @@ import os
 import zipfile
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, BinaryIO
+from typing import Any
 
 from score_sde.checks import require
 
@@ -52,7 +52,7 @@ class Files:
         """The contents of one file."""
         return (self.path / name).read_bytes() if self.path.is_dir() else self._zip.read(self._prefix + name)
 
-    def open(self, name: str) -> BinaryIO | zipfile.ZipExtFile:
+    def open(self, name: str) -> Any:
         """One file to read the beginning of."""
         return (self.path / name).open("rb") if self.path.is_dir() else self._zip.open(self._prefix + name)
 

@@ -164,8 +164,7 @@ def open_image(files: Files, name: str, decode: bool = False) -> Image.Image:
         image.load()
     except UNREADABLE as error:
         raise ValueError(
-            f"{files}/{name} cannot be read ({error}); remove it, or set on_corrupt = 'skip' to leave such images "
-            "out"
+            f"{files}/{name} cannot be read ({error}); remove it, or set on_corrupt = 'skip' to leave such images out"
         ) from error
     return image
 
