@@ -6,6 +6,9 @@ usage: python main.py --config=FILE --workdir=DIR [--mode=train|eval|sample] [--
   python main.py --config=configs/quickstart.py --workdir=runs/wide --config.model.nf=64 --config.optim.lr=1e-3
   python main.py --workdir=runs/quickstart --mode=sample --num_samples=100 --config.sampling.method=heun
 
+  score_sde data show digits          (or python -m score_sde data ...): what a source holds
+  score_sde data prepare cifar10      fetches and converts a set of TensorFlow Datasets
+
 --config takes our config files and those of yang-song/score_sde, unchanged. For eval and sample it may be left out: the
 workdir has its own. The fields are in score_sde/config/fields.py, and after a start in WORKDIR/config.json.
 
@@ -13,6 +16,7 @@ Exit codes: 0 done; 1 an error, told in a paragraph (--traceback tells more); 75
 the same command again to go on).
 """
 
+import argparse
 import os
 import sys
 import warnings
@@ -43,11 +47,35 @@ flags.DEFINE_bool("traceback", False, "Show where an error came from.")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends the process with its exit code."""
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-    overrides, rest = _split(list(sys.argv if arguments is None else arguments))
+    words = list(sys.argv if arguments is None else arguments)
+    if words[1:2] == ["data"]:
+        sys.exit(_data(words[1:]))
+    overrides, rest = _split(words)
     if {"--help", "-help", "-h"} & set(rest):
         print(f"{__doc__}{flags.FLAGS.module_help(sys.modules[__name__])}")
         sys.exit(0)
     app.run(lambda arguments: _guarded(arguments, overrides), rest)
+
+
+def _data(words: list[str]) -> int:
+    """``score_sde data show|prepare``; returns the exit code."""
+    from score_sde.data import commands
+    from score_sde.data.contact_sheet import contact_sheet
+
+    parser = argparse.ArgumentParser(
+        prog="score_sde", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    data = parser.add_subparsers(required=True, metavar="command").add_parser(
+        "data", help="look at data, prepare a set"
+    )
+    commands.add_commands(data.add_subparsers(required=True, metavar="command"), contact_sheet)
+    options = vars(parser.parse_args(words))
+    try:
+        options.pop("run")(**options)
+    except (ValueError, TypeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _split(arguments: list[str]) -> tuple[dict[str, str], list[str]]:

@@ -54,6 +54,7 @@ def train(config: ConfigDict, workdir: Path, hooks: Sequence[Hook] = ()) -> Resu
     scaling = configs.build_scaling(config, source)
     optimizer, rate = configs.build_optimizer(config)
     averages = configs.build_averages(config)
+    conditions = configs.build_conditions(config)
     loss = configs.build_loss(config, scaling, parallel.axis_name)
     step_function = make_train_step(loss, optimizer, averages, accumulate=t.accumulate, axis_name=parallel.axis_name)
     program = parallel.compile(step_function)
@@ -67,7 +68,8 @@ def train(config: ConfigDict, workdir: Path, hooks: Sequence[Hook] = ()) -> Resu
         t.batch_size,
         seed=config.seed,
         flip=config.data.random_flip and source.flippable,
-        labels=config.model.num_classes is not None,
+        entries=conditions.entries(),
+        spatial=conditions.entries(spatial=True),
         sharding=parallel.batch_sharding,
         workers=config.data.workers,
     )
