@@ -27,6 +27,8 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 from score_sde.config.fields import check, complete, override
+from score_sde.data import commands
+from score_sde.data.contact_sheet import contact_sheet
 
 MODES = ("train", "eval", "sample")
 INTERRUPTED = 75  # EX_TEMPFAIL: try again
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     words = list(sys.argv if arguments is None else arguments)
     if words[1:2] == ["data"]:
-        sys.exit(_data(words[1:]))
+        sys.exit(_data(words[2:]))
     overrides, rest = _split(words)
     if {"--help", "-help", "-h"} & set(rest):
         print(f"{__doc__}{flags.FLAGS.module_help(sys.modules[__name__])}")
@@ -59,16 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _data(words: list[str]) -> int:
     """``score_sde data show|prepare``; returns the exit code."""
-    from score_sde.data import commands
-    from score_sde.data.contact_sheet import contact_sheet
-
     parser = argparse.ArgumentParser(
-        prog="score_sde", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="score_sde data", description=commands.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    data = parser.add_subparsers(required=True, metavar="command").add_parser(
-        "data", help="look at data, prepare a set"
-    )
-    commands.add_commands(data.add_subparsers(required=True, metavar="command"), contact_sheet)
+    commands.add_commands(parser.add_subparsers(required=True, metavar="command"), contact_sheet)
     options = vars(parser.parse_args(words))
     try:
         options.pop("run")(**options)

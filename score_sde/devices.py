@@ -1,7 +1,6 @@
 """All devices of all hosts as one row, what lies on them, and what the hosts must agree about."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -42,11 +41,6 @@ def gathered(tree: PyTree) -> PyTree:
     return jax.device_put(jax.device_get(tree), jax.local_devices()[0])
 
 
-def is_main() -> bool:
-    """Whether this host is the one that writes files and speaks."""
-    return jax.process_index() == 0
-
-
 def wait_for_all(what: str) -> None:
     """Until every host has come here; ``what`` must be the same word on each."""
     if jax.process_count() > 1:
@@ -64,7 +58,7 @@ def agreed(number: int) -> int:
     return int(multihost_utils.broadcast_one_to_all(jnp.array(number)))
 
 
-def any_host(flag: bool) -> Any:
+def any_host(flag: bool) -> bool:
     """Whether the flag is set on any host; the same answer on each."""
     if jax.process_count() == 1:
         return flag

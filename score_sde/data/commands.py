@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from score_sde.data.source import Source, entries_of
-from score_sde.data.sources import SOURCES, open_source
+from score_sde.data.sources import SOURCES, kind_of, open_source
 from score_sde.data.sources.tfds import TFDS_NAMES, open_builder
 
 Draw = Callable[[Any, Path], Any]  # draws a contact sheet of a source
@@ -63,7 +63,7 @@ def open_any(source: str, split: str, options: dict[str, Any]) -> Source:
     """A source by name or import path, or the file or folder at a path."""
     path = Path(source).expanduser()
     if source not in SOURCES and path.exists():
-        return open_source("arrays" if path.suffix in (".npy", ".npz") else "images", split, path=path, **options)
+        return open_source(kind_of(path), split, path=path, **options)
     return open_source(source, split, **options)
 
 

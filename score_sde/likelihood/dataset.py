@@ -16,12 +16,11 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key
 
+from score_sde import devices
 from score_sde.checks import require
 from score_sde.data.batches import take
 from score_sde.data.scaling import DataScaling
 from score_sde.denoiser import Condition, Denoiser
-from score_sde.devices import divided, round_up, whole
-from score_sde.devices import mesh as all_devices
 from score_sde.files import written_whole
 from score_sde.likelihood.data import of_data
 from score_sde.progress import Progress
@@ -58,9 +57,9 @@ def evaluate(
     require(len(source) > 0, f"{source.name} has no examples")
     settings = _settings(model, source, key, scaling, repeats, batch_size, options)
     state = _State(None if file is None else Path(file).with_suffix(".npz"), settings, (repeats, len(source)))
-    mesh = all_devices()
-    size = round_up(min(batch_size, len(source)), mesh)
-    split, everywhere = divided(mesh), whole(mesh)
+    mesh = devices.mesh()
+    size = devices.round_up(min(batch_size, len(source)), mesh)
+    split, everywhere = devices.divided(mesh), devices.whole(mesh)
     model = jax.device_put(model, everywhere)
     bar = Progress(repeats * len(source), enabled=progress)
     saved = time.monotonic()

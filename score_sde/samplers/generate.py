@@ -11,10 +11,9 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Key
 
+from score_sde import devices
 from score_sde.checks import require, some_of
 from score_sde.denoiser import Condition, Denoiser, check_condition
-from score_sde.devices import divided, round_up, whole
-from score_sde.devices import mesh as all_devices
 from score_sde.progress import Progress
 from score_sde.samplers.loop import Samples
 from score_sde.samplers.multistep import dpm_solver
@@ -51,9 +50,9 @@ def generate(
 
 
 def _batches(model, key, n, shape, sampler, batch_size, start, given, progress, options) -> Iterator[Samples]:
-    mesh = all_devices()
-    size = round_up(min(batch_size, n - start), mesh)  # one compiled size, the same on every device
-    split, everywhere = divided(mesh), whole(mesh)
+    mesh = devices.mesh()
+    size = devices.round_up(min(batch_size, n - start), mesh)  # one compiled size, the same on every device
+    split, everywhere = devices.divided(mesh), devices.whole(mesh)
     model, key = jax.device_put((model, key), everywhere)
     bar = Progress(n - start, enabled=progress)
     kinds = {parameter.kind for parameter in inspect.signature(sampler).parameters.values()}

@@ -46,16 +46,20 @@ def open_source(name: str, split: str = "train", **options: Any) -> Source:
     return source
 
 
+def kind_of(path: Path) -> str:
+    """The name of the source that reads a file or a folder."""
+    return "arrays" if path.suffix in (".npy", ".npz") else "images"
+
+
 def constructor(name: str) -> Callable[..., Any]:
     """What makes the sources of this name or import path: a function of ``split`` and options."""
     if name in SOURCES:
         return import_object(SOURCES[name])
     path = Path(name)
     if name and path.exists():
-        kind = "arrays" if path.suffix in (".npy", ".npz") else "images"
         raise ValueError(
             f"{name!r} is a {'folder' if path.is_dir() else 'file'}, not a kind of source: set the name of the source to "
-            f"{kind!r} and its path to {name!r}"
+            f"{kind_of(path)!r} and its path to {name!r}"
         )
     if ":" not in name:
         close = difflib.get_close_matches(name, SOURCES, n=1)
