@@ -1,11 +1,12 @@
 """The quickstart's digits, each class on demand: labels in training, a tenth of them dropped, guidance in sampling."""
 
+from ml_collections import ConfigDict
+
 from configs import quickstart
 
 
 def get_config():
     config = quickstart.get_config()
-    config.model.num_classes = 10
-    config.training.label_dropout = 0.1
-    config.sampling.guidance = 2.0
+    config.conditions = ConfigDict({"label": {"dropout": 0.1}})
+    config.guidance = ConfigDict({"name": "classifier_free", "scale": 2.0})
     return config

@@ -1,22 +1,21 @@
 """Fashion-MNIST from Debian's package, padded to 32 x 32: a DDPM++ for about ten minutes on one GPU, VP SDE."""
 
+from ml_collections import ConfigDict
+
 from configs.default import cifar10, ddpmpp, vp
 
 
 def get_config():
     config = vp(ddpmpp(cifar10()))
-    config.data.dataset = "fashion_mnist"
-    config.data.options = {"pad": 2}
-    config.data.num_channels = 1
-    config.data.uniform_dequantization = True
-    config.model.nf = 64
-    config.model.num_res_blocks = 2
-    config.model.ema_rate = 0.999
-    config.model.dtype = "bfloat16"
+    config.data = ConfigDict({"name": "fashion_mnist", "pad": 2})
+    del config["example"]  # it follows from the data
+    config.scaling.dequantize = True
+    config.network.update(nf=64, num_res_blocks=2, dtype="bfloat16")
+    config.averages.ema.rate = 0.999
     config.optim.update(lr=1e-3, warmup=500, decay="cosine")
+    config.loss.times = ConfigDict({"name": "stratified"})
     config.training.update(
-        batch_size=128, n_iters=15_000, snapshot_freq=5_000, snapshot_freq_for_preemption=1_000, eval_freq=250
+        steps=15_000, steps_per_call=10, evaluate_every=250, checkpoint_every=1_000, snapshot_every=5_000
     )
-    config.training.update(stratified=True, steps_per_call=10)
-    config.sampling.scheme = "even"
+    config.sampler.update(time_grid=None, final="denoise")
     return config

@@ -23,6 +23,8 @@ __all__ = [
     "data",
     "decode",
     "encode",
+    "evaluation",
+    "experiment",
     "guidance",
     "interop",
     "likelihood",
@@ -30,15 +32,32 @@ __all__ = [
     "log_likelihood",
     "losses",
     "networks",
+    "plots",
     "prediction",
     "samplers",
+    "tasks",
+    "train",
+    "training",
 ]
 
 
+LATER = {  # rooms that bring more than jax, flax and diffrax, and what is in them: they come in when first used
+    **dict.fromkeys(("evaluation", "experiment", "interop", "plots", "tasks", "training"), None),
+    "load": "experiment",
+    "train": "launch",
+}
+
+
 def __getattr__(name: str):
-    """Rooms that bring more than jax, flax and diffrax come in when they are first used."""
-    if name in ("interop", "training"):
-        return importlib.import_module(f"score_sde.{name}")
-    if name == "load":
-        return importlib.import_module("score_sde.run").load
-    raise AttributeError(f"module 'score_sde' has no attribute {name!r}")
+    if name not in LATER:
+        raise AttributeError(f"module 'score_sde' has no attribute {name!r}")
+    room = LATER[name]
+    return (
+        importlib.import_module(f"score_sde.{name}")
+        if room is None
+        else getattr(importlib.import_module(f"score_sde.{room}"), name)
+    )
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *LATER})

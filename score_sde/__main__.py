@@ -1,4 +1,4 @@
-"""python -m score_sde: the command ``score_sde``."""
+"""python -m score_sde: the command ``score_sde`` without an installation."""
 
 from score_sde.cli import main
 

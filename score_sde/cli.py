@@ -1,34 +1,42 @@
-"""Train, evaluate and sample. main.py calls ``main`` and nothing else.
+"""Train, evaluate and sample; look at data; take models over. main.py and the command ``score_sde`` call ``main``.
 
-usage: python main.py --config=FILE --workdir=DIR [--mode=train|eval|sample] [--config.SECTION.FIELD=VALUE ...]
+usage: score_sde train  --config=FILE --workdir=DIR [--config.SECTION.FIELD=VALUE ...]
+       score_sde eval   --workdir=DIR [--eval_folder=NAME] [--config.SECTION.FIELD=VALUE ...]
+       score_sde sample --workdir=DIR [--num_samples=N]
+       score_sde data show|prepare ...
+       score_sde convert|export ...
+       python main.py --config=FILE --workdir=DIR [--mode=train|eval|sample] [--config.SECTION.FIELD=VALUE ...]
 
-  python main.py --config=configs/quickstart.py --workdir=runs/quickstart
-  python main.py --config=configs/quickstart.py --workdir=runs/wide --config.model.nf=64 --config.optim.lr=1e-3
-  python main.py --workdir=runs/quickstart --mode=sample --num_samples=100 --config.sampling.method=heun
-
-  score_sde data show digits          (or python -m score_sde data ...): what a source holds
-  score_sde data prepare cifar10      fetches and converts a set of TensorFlow Datasets
+  score_sde train --config=configs/quickstart.py --workdir=runs/quickstart
+  score_sde train --config=configs/quickstart.py --workdir=runs/wide --config.network.nf=64 --config.optim.lr=1e-3
+  score_sde train --config=configs/images.py --config.data.path=FOLDER --workdir=runs/mine
+  score_sde sample --workdir=runs/quickstart --num_samples=100 --config.sampler=heun
 
 --config takes our config files and those of yang-song/score_sde, unchanged. For eval and sample it may be left out: the
-workdir has its own. The fields are in score_sde/config/fields.py, and after a start in WORKDIR/config.json.
+workdir has its own. With --config=FILE, --help also lists the fields of that config's parts with their values.
 
 Exit codes: 0 done; 1 an error, told in a paragraph (--traceback tells more); 75 ended by a signal after saving (start
 the same command again to go on).
 """
 
 import argparse
+import functools
 import os
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-from score_sde.config.fields import check, complete, override
-from score_sde.data import commands
-from score_sde.data.contact_sheet import contact_sheet
+from score_sde import config as configs
+from score_sde import experiment
+from score_sde.data import commands as data_commands
+from score_sde.interop import commands as interop_commands
+from score_sde.interop import read_config
 
 MODES = ("train", "eval", "sample")
 INTERRUPTED = 75  # EX_TEMPFAIL: try again
@@ -39,7 +47,7 @@ flags.DEFINE_string(
 flags.DEFINE_string("workdir", None, "The folder of the run: checkpoints, metrics, samples, reports.")
 flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 flags.DEFINE_string("eval_folder", "eval", "Folder in the workdir for the results of --mode=eval and --mode=sample.")
-flags.DEFINE_integer("num_samples", None, "For --mode=sample: how many; config.eval.num_samples unless given.")
+flags.DEFINE_integer("num_samples", None, "For --mode=sample: how many; config.evaluation.samples unless given.")
 flags.DEFINE_bool("replace_config", False, "Go on in a workdir that belongs to a run with another config.")
 flags.DEFINE_bool("distributed", False, "Join the other hosts with jax.distributed.initialize().")
 flags.DEFINE_string("compilation_cache", "~/.cache/score_sde/jax", 'Where compiled programs are kept; "" for nowhere.')
@@ -49,29 +57,47 @@ flags.DEFINE_bool("traceback", False, "Show where an error came from.")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends the process with its exit code."""
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-    words = list(sys.argv if arguments is None else arguments)
-    if words[1:2] == ["data"]:
-        sys.exit(_data(words[2:]))
+    program, *words = sys.argv if arguments is None else arguments
+    if words and words[0] in ("data", "convert", "export"):
+        sys.exit(_tools(words))
+    if words and words[0] in MODES:
+        words = [f"--mode={words[0]}", *words[1:]]
     overrides, rest = _split(words)
     if {"--help", "-help", "-h"} & set(rest):
-        print(f"{__doc__}{flags.FLAGS.module_help(sys.modules[__name__])}")
-        sys.exit(0)
-    app.run(lambda arguments: _guarded(arguments, overrides), rest)
+        _help(rest, overrides)
+    app.run(functools.partial(_guarded, overrides=overrides), [program, *rest])
 
 
-def _data(words: list[str]) -> int:
-    """``score_sde data show|prepare``; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="score_sde data", description=commands.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands.add_commands(parser.add_subparsers(required=True, metavar="command"), contact_sheet)
-    options = vars(parser.parse_args(words))
+def _guarded(arguments: Sequence[str], overrides: dict[str, str]) -> None:
+    """One mode; an error is one paragraph, without a traceback."""
+    options = flags.FLAGS
+    logging.set_verbosity(logging.WARNING)  # Orbax has much to tell
     try:
-        options.pop("run")(**options)
-    except (ValueError, TypeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+        if len(arguments) > 1:
+            raise ValueError(f"{arguments[1]!r} is no option; options begin with --, see --help")
+        if options.workdir is None:
+            raise ValueError("give --workdir=DIR, the folder of the run")
+        workdir = Path(options.workdir)
+        config = _read(options.config, workdir, overrides)
+        _set_up_jax(options)
+        if options.mode == "train":
+            run = experiment.train(config, workdir, replace_config=options.replace_config)
+            sys.exit(_how_it_ended(run))
+        if options.mode == "eval":
+            experiment.evaluate(config, workdir, options.eval_folder)
+        else:
+            experiment.sample(config, workdir, options.eval_folder, options.num_samples)
+    except (ValueError, TypeError, OSError, RuntimeError) as error:
+        if options.traceback:
+            raise
+        sys.exit(f"error: {error}")
+
+
+def _how_it_ended(run: experiment.Run) -> int:
+    finished = run.step >= run.config.training.steps
+    if jax.process_index() == 0:
+        print(f"{'done' if finished else 'stopped'} at step {run.step}; everything is in {run.workdir}")
+    return 0 if finished else INTERRUPTED
 
 
 def _split(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
@@ -86,69 +112,54 @@ def _split(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
     return overrides, rest
 
 
-def _read(options: flags.FlagValues, overrides: dict[str, str]) -> ConfigDict:
-    """The config of --config, or else of the workdir, with every default, and what the command line says."""
-    from score_sde.config.files import read
-
-    file = options.config
-    if file is None and (Path(options.workdir) / "config.json").exists():
-        file = Path(options.workdir) / "config.json"
-    if file is None:
+def _read(file: str | None, workdir: Path | None, overrides: dict[str, str]) -> ConfigDict:
+    """The config of --config, or else of the workdir, with what the command line says."""
+    if file is None and workdir is not None and (workdir / "config.json").exists():
+        config = experiment.read_config(workdir)
+    elif file is None:
         raise ValueError("give --config=FILE, such as --config=configs/quickstart.py")
-    config = complete(read(file))
-    for path, text in overrides.items():
-        override(config, path, text)
-    check(config)
-    return config
-
-
-def _guarded(arguments: Sequence[str], overrides: dict[str, str]) -> None:
-    options = flags.FLAGS
-    logging.set_verbosity(logging.WARNING)  # Orbax has much to tell
-    try:
-        if len(arguments) > 1:
-            raise ValueError(f"{arguments[1]!r} is no option; options begin with --, see --help")
-        code = _run(options, overrides)
-    except (ValueError, TypeError, OSError, RuntimeError) as error:
-        if options.traceback:
-            raise
-        sys.exit(f"error: {error}")
-    sys.exit(code)
-
-
-def _run(options: flags.FlagValues, overrides: dict[str, str]) -> int:
-    if options.workdir is None:
-        raise ValueError("give --workdir=DIR, the folder of the run")
-    config = _read(options, overrides)
-    _set_up_jax(options)
-    import jax
-
-    from score_sde import workdir as layout
-
-    workdir = Path(options.workdir)
-    if options.mode == "train":
-        from score_sde.training.loop import train
-
-        if jax.process_index() == 0:
-            layout.prepare(workdir, config, replace_config=options.replace_config)
-        result = train(config, workdir)
-        if jax.process_index() == 0:
-            step = int(result.state.step)
-            print(f"{'stopped' if result.interrupted else 'done'} at step {step}; everything is in {workdir}")
-        return INTERRUPTED if result.interrupted else 0
-    from score_sde import evaluation
-
-    if options.mode == "eval":
-        evaluation.evaluate(config, workdir, options.eval_folder)
     else:
-        evaluation.sample(config, workdir, options.eval_folder, options.num_samples or config.eval.num_samples)
-    return 0
+        config = read_config(file)
+    sections: dict[str, Any] = config.to_dict()
+    for path, text in overrides.items():
+        sections = configs.override(sections, path, text)
+    return ConfigDict(sections)
 
 
 def _set_up_jax(options: flags.FlagValues) -> None:
-    import jax
-
     if options.compilation_cache and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", os.path.expanduser(options.compilation_cache))
     if options.distributed:
         jax.distributed.initialize()
+
+
+def _help(words: list[str], overrides: dict[str, str]) -> None:
+    """What there is to say, and with --config=FILE the fields of that config."""
+    print(f"{__doc__}{flags.FLAGS.module_help(sys.modules[__name__])}")
+    file = next((word.partition("=")[2] for word in words if word.startswith("--config=")), None)
+    try:
+        if file is not None:
+            print(
+                f"\nThe fields of {file}:\n\n{configs.help_text(configs.checked(_read(file, None, overrides).to_dict()))}"
+            )
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    sys.exit(0)
+
+
+def _tools(words: list[str]) -> int:
+    """The commands that train nothing: ``data``, ``convert``, ``export``."""
+    parser = argparse.ArgumentParser(
+        prog="score_sde", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    data = commands.add_parser("data", help="look at data, prepare a set of TensorFlow Datasets")
+    data_commands.add_commands(data.add_subparsers(required=True, metavar="command"))
+    interop_commands.add_commands(commands)
+    options = vars(parser.parse_args(words))
+    try:
+        options.pop("run")(**options)
+    except (ValueError, TypeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0

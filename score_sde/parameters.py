@@ -18,7 +18,7 @@ Arrays = dict[str, Any]  # arrays, or what stands for them while a model is abst
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
 class Structure:
-    """All of a model but its arrays: what it is made of, and how its arrays are called."""
+    """The tree structure of a model and the names of its arrays."""
 
     treedef: Any
     names: tuple[str, ...]
@@ -57,7 +57,7 @@ def named(tree: PyTree) -> Arrays:
     return {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def rename(tree: PyTree, arrays: Mapping[str, Any]) -> PyTree:
+def unflatten(tree: PyTree, arrays: Mapping[str, Any]) -> PyTree:
     """A tree like this one from the dictionary that ``named`` made of such a tree."""
     return jax.tree_util.tree_map_with_path(lambda path, _: arrays[_name(path)], tree)
 

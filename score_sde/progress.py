@@ -1,42 +1,113 @@
-"""What a person sees while something takes time."""
+"""What a person sees while something takes time: rate and time left, and what is being compiled."""
 
+import contextlib
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from typing import TextIO
 
 
 class Progress:
-    """Rate and remaining time: one line that is rewritten on a terminal, a plain line now and then elsewhere."""
+    """One line that is rewritten on a terminal, a plain line now and then elsewhere, such as
 
-    def __init__(self, total: int, enabled: bool = True, stream: TextIO | None = None, every: float = 30.0):
-        self.total, self.enabled, self.stream = total, enabled, stream or sys.stderr
+        step 40/300  loss 0.25  80 examples/s  0:00:03 left
+
+    ``what`` is counted up to ``total``, from ``done`` on; each of them is ``each`` ``unit``s. The pace is that of the
+    last twenty marks, so that the time of compiling is soon forgotten.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        what: str = "sample",
+        *,
+        done: int = 0,
+        each: int = 1,
+        unit: str = "samples",
+        enabled: bool = True,
+        stream: TextIO | None = None,
+        every: float | None = None,
+    ):
+        self.total, self.what, self.done, self.each, self.unit = total, what, done, each, unit
+        self.enabled, self.stream = enabled, stream or sys.stderr
         self.live = self.stream.isatty()
-        self.every = 0.2 if self.live else every
-        self.done, self.began, self.shown = 0, time.monotonic(), 0.0
+        self.every = (0.2 if self.live else 10.0) if every is None else every
+        self._shown = time.monotonic() if every is None and not self.live else -1e9
+        self._marks: deque[tuple[float, float]] = deque([(done, time.monotonic())], maxlen=20)
+
+    def show(self, done: float, note: str | Mapping[str, float] = "") -> None:
+        """The state of things, unless it was just shown."""
+        now = time.monotonic()
+        if not self.enabled or (now - self._shown < self.every and done < self.total):
+            return
+        self._shown = now
+        before, then = self._marks[0]
+        pace = (done - before) / max(now - then, 1e-9)
+        self._marks.append((done, now))
+        left = clock((self.total - done) / pace) if pace > 0 else "?"
+        if not isinstance(note, str):
+            note = "  ".join(f"{name} {value:.4g}" for name, value in note.items())
+        rate = pace * self.each
+        parts = (
+            f"{self.what} {done:.0f}/{self.total}",
+            note,
+            f"{rate:.{0 if rate >= 10 else 2}f} {self.unit}/s",
+            f"{left} left",
+        )
+        self._write("  ".join(part for part in parts if part))
+
+    def advance(self, count: int, note: str = "") -> None:
+        """So many more are done."""
+        self.done += count
+        self.show(self.done, note)
 
     def within(self, count: int) -> Callable[[int, int], None]:
-        """For a batch of ``count`` samples: takes (steps done, steps) from the sampler."""
+        """For a batch of ``count``: takes (steps done, steps) from a sampler."""
         return lambda step, steps: self.show(self.done + count * step / steps, f"step {step}/{steps}")
 
-    def advance(self, count: int) -> None:
-        self.done += count
-        self.show(float(self.done), "", always=self.done >= self.total)
-
-    def show(self, done: float, note: str, always: bool = False) -> None:
-        now = time.monotonic()
-        if not self.enabled or (now - self.shown < self.every and not always):
-            return
-        self.shown, elapsed = now, now - self.began
-        rate = done / elapsed if elapsed > 0 else 0.0
-        left = f"{clock((self.total - done) / rate)} left" if rate > 0 else "…"
-        line = f"{self.done}/{self.total} samples  {rate:.2f}/s  {clock(elapsed)} gone, {left}  {note}"
-        self.stream.write(f"\r\033[K{line}" if self.live else line.rstrip() + "\n")
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self.stream.write(f"\r\033[K{text}\n" if self.live else text + "\n")
         self.stream.flush()
 
     def close(self) -> None:
+        """Leave the line that was rewritten."""
         if self.enabled and self.live:
             self.stream.write("\n")
+
+    def _write(self, line: str) -> None:
+        self.stream.write(f"\r\033[K{line}" if self.live else line + "\n")
+        self.stream.flush()
+
+
+@contextlib.contextmanager
+def compiling(what: str, *, after: float = 2.0, enabled: bool = True, stream: TextIO | None = None) -> Iterator[None]:
+    """Say what is being compiled if it takes more than ``after`` seconds, and at the end how long it took.
+
+    Put it around the first call of a compiled function.
+    """
+    stream = stream or sys.stderr
+    began = time.monotonic()
+    said = threading.Event()
+
+    def say() -> None:
+        said.set()
+        stream.write(f"compiling {what} ...\n")
+        stream.flush()
+
+    timer = threading.Timer(after, say)
+    timer.daemon = True
+    if enabled:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if said.is_set():
+            stream.write(f"compiled {what} in {time.monotonic() - began:.0f} s\n")
+            stream.flush()
 
 
 def clock(seconds: float) -> str:

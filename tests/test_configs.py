@@ -1,4 +1,4 @@
-"""The configs of the paper: their networks have the published sizes, their fields the original's values."""
+"""The configs of the paper: their networks have the published sizes; a config that cannot be used is told in words."""
 
 import functools
 import importlib
@@ -10,8 +10,10 @@ import pytest
 from flax import nnx
 from ml_collections import ConfigDict
 
-from score_sde.config import build_model, build_network, build_sde
+from score_sde.config import ConfigError, checked, differences, override
+from score_sde.experiment import experiment_of
 from score_sde.networks.embed import Frozen
+from tests.training import toy
 
 FOURIER = 128
 DDPM, DDPM_256 = 35_218_947, 111_569_923
@@ -47,23 +49,24 @@ PARAMETERS = {  # trainable, frozen
     "subvp.cifar10_ncsnpp_continuous": (62_693_251, 0),
     "subvp.cifar10_ncsnpp_deep_continuous": (107_521_411, 0),
 }
+ROOT = Path(__file__).parents[1] / "configs"
 
 
 def get_config(name: str) -> ConfigDict:
     return importlib.import_module(f"configs.{name}").get_config()
 
 
-def network_fields(config: ConfigDict) -> str:
-    """What a network depends on, as text: many configs share it and differ in their process or data alone."""
-    model = {name: value for name, value in config.model.items() if name not in ("ema_rate", "beta_min", "beta_max")}
-    data = {name: config.data[name] for name in ("image_size", "num_channels", "centered")}
-    return json.dumps({"model": model, "data": data})
-
-
 @functools.cache
 def abstract_network(fields: str) -> nnx.Module:
-    """The network of these fields, without numbers."""
-    return nnx.eval_shape(lambda: build_network(ConfigDict(json.loads(fields)), nnx.Rngs(0)))
+    """The network of a config, without numbers. Many configs share one and differ in their process or data alone."""
+    experiment = experiment_of(json.loads(fields))
+    return nnx.eval_shape(lambda: experiment.network(nnx.Rngs(0)))
+
+
+def network_of(config: ConfigDict) -> nnx.Module:
+    kept = {name: config[name].to_dict() for name in ("network", "example", "scaling", "data", "batches")}
+    sde = config.sde.to_dict() if config.network.scale_by_sigma else {"name": "vp"}
+    return abstract_network(json.dumps(kept | {"sde": sde}))
 
 
 def size(network, kind) -> int:
@@ -72,8 +75,7 @@ def size(network, kind) -> int:
 
 def test_every_config_is_in_the_table():
     """Configs of others may be added beside the paper's; none of the paper's may be missing."""
-    root = Path(__file__).parents[1] / "configs"
-    names = {".".join(file.relative_to(root).with_suffix("").parts) for file in root.rglob("*.py")}
+    names = {".".join(file.relative_to(ROOT).with_suffix("").parts) for file in ROOT.rglob("*.py")}
     assert set(PARAMETERS) <= names
 
 
@@ -85,87 +87,114 @@ COUNTED = [
 
 @pytest.mark.parametrize("name", COUNTED)
 def test_parameter_counts(name):
-    config = get_config(name)
-    network = abstract_network(network_fields(config))
+    experiment = experiment_of(get_config(name))
+    network = network_of(experiment.config)
     assert (size(network, nnx.Param), size(network, Frozen)) == PARAMETERS[name]
-    model = build_model(config, network)
-    assert model.predicts == ("noise" if config.training.continuous and config.training.sde != "vesde" else "score")
+    model = experiment.model_over(network)
+    score = experiment.config.loss.name == "discrete" or experiment.config.sde.name == "ve"
+    assert model.predicts == ("score" if score else "noise")
 
 
-REFERENCE_NETWORKS = [
-    "subvp_cifar10_ddpmpp_deep_continuous",
-    "ve_church_ncsnpp_continuous",
-    "ve_cifar10_ncsnpp",
-    "ve_cifar10_ncsnpp_continuous",
-    "ve_ffhq_ncsnpp_continuous",
-    "vp_cifar10_ddpmpp_continuous",
-    "vp_cifar10_ncsnpp_continuous",
-    "vp_ddpm_cifar10_continuous",
-]
-NEVER_READ = {"model.attention_type", "model.conv_size"}
+def test_no_config_imports_interop():
+    for file in ROOT.rglob("*.py"):
+        assert "interop" not in file.read_text(), file
 
 
-@pytest.mark.parametrize("file", REFERENCE_NETWORKS)
-def test_fields_are_the_originals(file, reference):
-    """Where the reference data list the fields of an original config, ours has the same values."""
-    entry = reference(f"networks/{file}.npz")[1]
-    config = get_config(entry["config"].replace("/", "."))
-    fields = {k: v for k, v in entry["config_fields"].items() if k not in NEVER_READ | set(entry["overrides"])}
-    for field, value in fields.items():
-        section, name = field.split(".")
-        if name not in config[section] and config.model.name == "ddpm":
-            continue  # DDPM's network reads no embedding_type
-        ours = config[section][name]
-        assert (list(ours) if isinstance(ours, tuple) else ours) == value, field
+def test_every_config_passes_and_is_complete():
+    files = [file for file in ROOT.rglob("*.py") if file.name != "default.py"]
+    assert len(files) >= 30
+    for file in files:
+        name = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        whole = checked(get_config(name).to_dict())
+        assert differences(whole, checked(whole)) == [], name
 
 
-def broken(path: str, value) -> ConfigDict:
-    config = get_config("vp.cifar10_ddpmpp_continuous")
-    section, name = path.split(".")
-    config[section].update({name: value})
-    return config
+def refused(**sections) -> str:
+    with pytest.raises(ConfigError) as error:
+        checked({**toy.get_config().to_dict(), **sections})
+    return str(error.value)
+
+
+def test_unknown_fields_get_the_nearest_name():
+    assert "config.trainin is unknown; did you mean config.training?" in refused(trainin={})
+    message = refused(training={"step": 3}, optim={"lr": "fast"})
+    assert "config.training.step is unknown; did you mean config.training.steps?" in message
+    assert "config.optim.lr = 'fast'; it must be a number" in message  # all of it in one message
+    assert "config.sampler.name = 'heuns'; did you mean 'heun'?" in refused(sampler="heuns")
+    assert "config.sde.beta_mn is unknown; did you mean config.sde.beta_min?" in refused(sde={"beta_mn": 1})
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "message"),
+    ("sections", "message"),
     [
-        ("model.name", "ncsnv2_64", "NCSN and NCSNv2 are not provided yet; there are 'ncsnpp', 'ddpm'"),
-        ("model.name", "unet", "config.model.name = 'unet'; allowed: 'ncsnpp', 'ddpm', 'mlp', 'resnet'"),
-        ("model.name", "no_such_module:Net", "cannot import 'no_such_module:Net'"),
-        ("model.normalization", "InstanceNorm++", "config.model.normalization = 'InstanceNorm\\+\\+'"),
-        ("model.progressive", "skip", "progressive = 'skip'; allowed"),
-        (
-            "training.sde",
-            "edmm",
-            "config.training.sde = 'edmm'; allowed: 'vesde', 'vpsde', 'subvpsde', 'cosine', 'edm'",
-        ),
+        ({"sde": {"beta_min": {"a": 1}}}, "config.sde.beta_min = a section; it must be a number"),
+        ({"sde": {"beta_min": float("nan")}}, "config.sde.beta_min = nan; it is not a number (NaN)"),
+        ({"sde": 3}, "config.sde = 3; it must be a section, or a name: 'edm'"),
+        ({"network": {"width": 8}}, "config.network.name is missing; allowed: 'ddpm'"),
+        ({"network": {"name": "mlp", "width": 8.5}}, "config.network.width = 8.5; it must be a whole number"),
+        ({"network": {"name": "no_such_module:Net"}}, "cannot import 'no_such_module:Net'"),
+        ({"loss": {"times": {"name": "log_normal", "stdd": 1}}}, "did you mean config.loss.times.std?"),
+        ({"loss": {"weighting": 3}}, "config.loss.weighting = 3; it must be a section, or a name: 'score_matching'"),
+        ({"averages": {"ema": {"rate": True}}}, "config.averages.ema.rate = True; it must be a number"),
+        ({"batches": {}}, "config.batches.batch_size is missing; it must be a whole number"),
+        ({"version": 1}, "config.version = 1; this release reads version 2"),
     ],
 )
-def test_bad_fields(path, value, message):
-    config = broken(path, value)
-    with pytest.raises(ValueError, match=message):
-        build_model(config, nnx.eval_shape(lambda: build_network(config, nnx.Rngs(0))))
+def test_what_cannot_be_used_is_said(sections, message):
+    assert message in refused(**sections)
 
 
-def test_missing_and_impossible_fields():
-    config = get_config("vp.cifar10_ddpmpp_continuous")
-    del config.model.ch_mult
-    with pytest.raises(ValueError, match=r"config\.model\.ch_mult is missing"):
-        build_network(config, nnx.Rngs(0))
-    config = get_config("subvp.cifar10_ddpm_continuous")
-    config.training.continuous = False
-    with pytest.raises(ValueError, match="only 'vpsde' and 'vesde' have a discrete chain"):
-        build_model(config, nnx.eval_shape(lambda: build_network(config, nnx.Rngs(0))))
+def built(**sections):
+    return experiment_of({**toy.get_config().to_dict(), **sections})
 
 
-def test_fields_of_an_sde():
-    """Any field of the process, whether the original had it or not."""
-    config = get_config("vp.cifar10_ddpmpp_continuous")
-    config.model.sde_options = {"t_min": 1e-3, "beta_max": 12.0}
-    assert (build_sde(config).t_min, build_sde(config).beta_max, build_sde(config).beta_min) == (1e-3, 12.0, 0.1)
-    config.training.sde = "cosine"
-    config.model.sde_options = {"offset": 0.008}
-    assert build_sde(config).offset == 0.008
-    config.model.sde_options = {"ofset": 0.008}
-    with pytest.raises(ValueError, match=r"sde_options has ofset; 'cosine' has .*offset"):
-        build_sde(config)
+def test_any_field_of_a_constructor_is_a_field():
+    """Of a process, whether the original had it or not; of a network, a sampler, and of what is named by import path."""
+    experiment = built(
+        sde={"name": "cosine", "offset": 0.008, "t_min": 1e-3},
+        sampler={"name": "heun", "s_churn": 4, "time_grid": {"name": "karras", "rho": 5}},
+        loss={"weighting": {"name": "min_snr", "gamma": 3}, "times": "log_snr_uniform"},
+    )
+    assert (experiment.sde.offset, experiment.sde.t_min) == (0.008, 1e-3)
+    assert experiment.sampler.keywords["s_churn"] == 4
+    assert experiment.sampler.keywords["time_grid"].keywords == {"rho": 5.0}
+    own = built(sampler={"name": "score_sde.samplers.ddim:ddim", "eta": 0.5})
+    assert own.sampler.keywords == {"steps": 100, "eta": 0.5}
+
+
+def test_overrides_have_the_type_of_their_field():
+    config = toy.get_config().to_dict()
+    for path, text, value in [
+        ("optim.lr", "1", 1.0),
+        ("network.num_classes", "10", 10),
+        ("data.size", "50", 50),
+        ("data.name", "123", "123"),
+        ("loss.weighting", "edm", "edm"),
+        ("loss.times.name", "log_normal", "log_normal"),
+        ("logging.tensorboard", "true", True),
+        ("logging.wandb", "None", None),
+        ("logging.wandb", "12", "12"),
+        ("parallel.rules", "fsdp", "fsdp"),
+        ("averages.ema.rate", "0.5", 0.5),
+        ("conditions.label.dropout", "0", 0),
+        ("evaluation.steps", "newest", "newest"),
+        ("evaluation.steps", "(10, 20)", (10, 20)),
+    ]:
+        found = override(config, path, text)
+        for name in path.split("."):
+            found = found[name]
+        assert (found, type(found)) == (value, type(value)), path
+
+
+def test_a_whole_section_set_by_name_loses_the_fields_of_what_it_named_before():
+    config = override(toy.get_config().to_dict(), "sampler", "heun")
+    assert checked(config)["sampler"]["name"] == "heun"
+    kept = override({**toy.get_config().to_dict(), "sampler": {"name": "ddim", "eta": 1.0}}, "sampler.name", "heun")
+    with pytest.raises(ConfigError, match=r"config\.sampler\.eta is unknown"):
+        checked(kept)
+
+
+def test_differences():
+    one = checked(toy.get_config().to_dict())
+    assert differences(one, one) == []
+    assert differences(one, checked(override(one, "optim.lr", "1"))) == ["config.optim.lr: 0.001 there, 1.0 here"]

@@ -4,6 +4,6 @@ from configs.default import large, ncsnpp_256, ve
 
 
 def get_config():
-    config = ve(ncsnpp_256(large("CelebAHQ")))
-    config.model.sigma_max = 348.0
+    config = ve(ncsnpp_256(large("celebahq")))
+    config.sde.sigma_max = 348.0
     return config

@@ -4,6 +4,6 @@ from configs.default import large, ncsnpp_1024, ve
 
 
 def get_config():
-    config = ve(ncsnpp_1024(large("CelebAHQ")))
-    config.model.ema_rate = 0.9999
+    config = ve(ncsnpp_1024(large("celebahq")))
+    config.averages.ema.rate = 0.9999
     return config

@@ -5,5 +5,5 @@ from configs.default import lsun, ncsnpp_256, ve
 
 def get_config():
     config = ve(ncsnpp_256(lsun("church_outdoor")))
-    config.model.sigma_max = 380.0
+    config.sde.sigma_max = 380.0
     return config

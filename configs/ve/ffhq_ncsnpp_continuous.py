@@ -1,10 +1,10 @@
 """NCSN++ on FFHQ 1024 x 1024, VE SDE."""
 
-from configs.default import large, ncsnpp_1024, ve
+from configs.default import ffhq, ncsnpp_1024, ve
 
 
 def get_config():
-    config = ve(ncsnpp_1024(large("FFHQ")))
-    config.model.ema_rate = 0.9999
-    config.training.reduce_mean = True
+    config = ve(ncsnpp_1024(ffhq()))
+    config.averages.ema.rate = 0.9999
+    config.loss.reduce = "mean"
     return config

@@ -4,7 +4,7 @@
 
 Loop: a real training (data pipeline, metrics every 50 steps, progress). Between its rounds of --steps steps the very
 same number of bare steps, on batches that are there already, take their turn; the ratio of the two times is the cost
-of the loop. Variants: the plain step, ten steps in one device call, and the batch worked off in four parts, in turn.
+of the loop. Variants: the plain step, ten steps in one device call, and the batch in four micro-batches, in turn.
 Ratios are medians over rounds of times one after the other, as a shared machine demands.
 """
 
@@ -16,30 +16,27 @@ import time
 from pathlib import Path
 
 import jax
-from flax import nnx
+from ml_collections import ConfigDict
 
+import score_sde as ss
 from score_sde import config as configs
-from score_sde import workdir as layout
-from score_sde.config.files import read
 from score_sde.data import training_batches
-from score_sde.training.loop import train
-from score_sde.training.parallel import Parallel
-from score_sde.training.state import TrainState
-from score_sde.training.step import make_train_step
+from score_sde.experiment import experiment_of
+from score_sde.training import TrainState, make_train_step
 
 
 class Bare:
     """The compiled step on batches at hand, ``together`` steps in one device call."""
 
     def __init__(self, config, together: int = 1, accumulate: int = 1):
-        parallel, source = Parallel(), configs.build_source(config, "train")
-        optimizer, _ = configs.build_optimizer(config)
-        averages = configs.build_averages(config)
-        loss = configs.build_loss(config, configs.build_scaling(config, source))
-        self.program = parallel.compile(make_train_step(loss, optimizer, averages, accumulate=accumulate))
-        model = configs.build_model(config, configs.build_network(config, nnx.Rngs(0)))
-        self.state = parallel.place(TrainState.create(model, optimizer, averages))
-        reader = iter(training_batches(source, config.training.batch_size, seed=0, sharding=parallel.batch_sharding))
+        experiment = experiment_of(config)
+        parallel, task = experiment.parallel, experiment.task
+        optimizer, _ = experiment.optimizer()
+        step = make_train_step(task, optimizer, experiment.averages, accumulate=accumulate)
+        self.program = parallel.compile(step)
+        self.state = parallel.place(TrainState.create(task.init(jax.random.key(0)), optimizer, experiment.averages))
+        batch_size = experiment.config.batches.batch_size
+        reader = iter(training_batches(experiment.source(), batch_size, seed=0, sharding=parallel.batch_sharding))
         self.batches = tuple(next(reader) for _ in range(together))
         reader.close()
         self.key = jax.random.key(0)
@@ -49,14 +46,14 @@ class Bare:
         """For so many steps, from an idle device to an idle device."""
         began = time.perf_counter()
         for _ in range(0, steps, len(self.batches)):
-            self.state, metrics = self.program(self.state, self.batches, self.key)
+            self.state, metrics = self.program(self.state, {}, self.batches, self.key)
         jax.block_until_ready((self.state.step, metrics))
         return time.perf_counter() - began
 
 
 def loop_cost(config, rounds: int, steps: int) -> dict[str, float]:
     """Milliseconds a step, in the loop and bare, and the ratio."""
-    bare = Bare(config, config.training.steps_per_call)
+    bare = Bare(config, config["training"]["steps_per_call"])
     inside: list[float] = []
     outside: list[float] = []
     began = None
@@ -69,10 +66,9 @@ def loop_cost(config, rounds: int, steps: int) -> dict[str, float]:
             outside.append(bare.seconds(steps))
         began = time.perf_counter()
 
-    config.training.n_iters = (rounds + 1) * steps
+    config["training"]["steps"] = (rounds + 1) * steps
     with tempfile.TemporaryDirectory() as folder:
-        layout.prepare(Path(folder) / "run", config)
-        train(config, Path(folder) / "run", hooks=[(steps, hook)])
+        ss.train(ConfigDict(config), Path(folder) / "run", hooks=[(steps, hook)])
     ratio = statistics.median(a / b for a, b in zip(inside, outside, strict=True))
     return {
         "loop, ms a step": 1e3 * statistics.median(inside) / steps,
@@ -105,14 +101,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    config = configs.complete(read(options.config))
+    config = configs.read(options.config).to_dict()
     # What is done now and then has its own price, which is not the loop's: held-out loss, pictures, checkpoints.
     never = 10**9
-    config.training.update(eval_freq=never, snapshot_freq=never, snapshot_freq_for_preemption=never)
-    config.training.snapshot_sampling = False
+    config["training"].update(evaluate_every=never, checkpoint_every=never, snapshot_every=never)
+    config["logging"] = {"preview": 0}
     found = {"device": jax.devices()[0].device_kind, "jax": jax.__version__}
     for together in (1, 10):
-        config.training.steps_per_call = together
+        config["training"]["steps_per_call"] = together
         cost = loop_cost(config, options.rounds, options.steps)
         found[f"loop, steps_per_call {together}"] = cost
         print(

@@ -23,7 +23,7 @@ import scipy.optimize
 
 import score_sde as ss
 from score_sde.evaluation.frechet import frechet
-from score_sde.run import Run
+from score_sde.experiment import Run
 
 LIMITS = {"recognised": (0.6, np.inf), "frechet": (0, 1.5), "rarest": (0.03, 1), "commonest": (0, 0.2)}
 LIMITS |= {"nearest": (0.8, np.inf), "bits_per_dim": (-np.inf, 2.15)}
@@ -143,8 +143,8 @@ Look at
   {workdir}/samples/                         the pictures of each snapshot
 
 Try next (in the environment that make made: . .venv/bin/activate)
-  python main.py --workdir={workdir} --mode=sample --config.sampling.method=pc --config.sampling.options.steps=500
-  python main.py --config=configs/digits_conditional.py --workdir=runs/digits_conditional
+  score_sde sample --workdir={workdir} --config.sampler=predictor_corrector --config.sampler.steps=500
+  score_sde train --config=configs/digits_conditional.py --workdir=runs/digits_conditional
   python -c 'import score_sde as ss; print(ss.load("{workdir}").config)'
 """
 

@@ -1,36 +1,27 @@
-"""The one place where the strings of a config become objects, and where a bad config gets its message.
+"""Configs: one section for each part of an experiment, checked against the signature of what it names.
 
-The fields have the names of the original's configs. A field that only we have is optional, with the default that
-leaves the original's behaviour as it was; ``fields`` lists them all.
+A section's ``name`` chooses a constructor, by a short name or an import path; the other fields are its arguments, with
+the constructor's own types and defaults. No field is listed here: a parameter that a constructor gains is a field.
 """
 
-from score_sde.config.access import choose, get, import_path, sample_shape
-from score_sde.config.data import build_conditions, build_scaling, build_source
-from score_sde.config.fields import FIELDS, check, complete, differences
-from score_sde.config.network import build_network
-from score_sde.config.process import build_model, build_sde
-from score_sde.config.sampler import build_sampler
-from score_sde.config.training import build_averages, build_hooks, build_loss, build_optimizer, build_parallel
+from score_sde.config.build import build, build_many, constructor_of
+from score_sde.config.files import read
+from score_sde.config.help import help_text
+from score_sde.config.overrides import override
+from score_sde.config.schema import VERSION, ConfigError, checked, differences, flat
+from score_sde.config.signatures import parameters_of
 
 __all__ = [
-    "FIELDS",
-    "build_averages",
-    "build_conditions",
-    "build_hooks",
-    "build_loss",
-    "build_model",
-    "build_network",
-    "build_optimizer",
-    "build_parallel",
-    "build_sampler",
-    "build_scaling",
-    "build_sde",
-    "build_source",
-    "check",
-    "choose",
-    "complete",
+    "VERSION",
+    "ConfigError",
+    "build",
+    "build_many",
+    "checked",
+    "constructor_of",
     "differences",
-    "get",
-    "import_path",
-    "sample_shape",
+    "flat",
+    "help_text",
+    "override",
+    "parameters_of",
+    "read",
 ]

@@ -1,14 +1,60 @@
-"""Config files: ours, the original's, and the config.json of a workdir."""
+"""Config files: a Python file with ``get_config()``, or the config.json of a workdir."""
 
+import importlib.util
 import json
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
 
 def read(path: str | Path) -> ConfigDict:
-    """The config of a file in our schema; one of the original's is translated."""
-    from score_sde.interop import read_config
-
+    """What the file says, unchecked. A Python file is imported as Python imports it."""
     path = Path(path)
-    return ConfigDict(json.loads(path.read_text())) if path.suffix == ".json" else read_config(path)
+    if not path.is_file():
+        raise ValueError(f"there is no config file {path}")
+    if path.suffix == ".json":
+        try:
+            return ConfigDict(json.loads(path.read_text()))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+    return as_config(_imported(path), path)
+
+
+def as_config(module: Any, path: Path) -> ConfigDict:
+    """What ``get_config()`` of a config file's module returns."""
+    if not hasattr(module, "get_config"):
+        raise ValueError(f"{path} defines no get_config(); a config file is a Python file with such a function")
+    config = _failing_by_name(path, module.get_config)
+    if not isinstance(config, Mapping | ConfigDict):
+        raise ValueError(f"get_config() of {path} returned a {type(config).__name__}, not an ml_collections.ConfigDict")
+    return ConfigDict(config)
+
+
+def _imported(path: Path) -> Any:
+    """The module; what lies beside it, and the folder above ``configs/``, can be imported by it."""
+    folder = path.resolve().parent
+    roots = [str(parent.parent) for parent in (folder, *folder.parents) if parent.name == "configs"]
+    before = list(sys.path)
+    sys.path[:0] = [str(Path.cwd()), *roots, str(folder)]
+    try:
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        _failing_by_name(path, lambda: spec.loader.exec_module(module))  # type: ignore[union-attr]
+        return module
+    finally:
+        sys.path[:] = before
+
+
+def _failing_by_name(path: Path, function: Any) -> Any:
+    """What the function returns; whatever goes wrong in it is said to have gone wrong in this file."""
+    try:
+        return function()
+    except ValueError:
+        raise
+    except Exception as error:
+        raise ValueError(f"the config file {path} failed: {type(error).__name__}: {error}") from error

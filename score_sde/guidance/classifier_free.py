@@ -9,36 +9,45 @@ different kinds need not agree. In a limited interval of noise levels guidance c
 """
 
 import dataclasses
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
+from jaxtyping import Array, Key
 
 from score_sde.checks import Sample, as_time, per_sample, require
-from score_sde.denoiser import Condition, Denoiser
+from score_sde.conditions import Condition, check_null
+from score_sde.denoiser import Cost, Denoiser, Wrapper
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassifierFree(Denoiser):
+class ClassifierFree(Wrapper):
     """A guided denoiser; ``classifier_free`` makes it. Both evaluations are one of twice the batch."""
 
-    model: Denoiser
     scale: ArrayLike
-    null: Condition
+    null: Mapping[str, ArrayLike]
     interval: tuple[float, float] | None = dataclasses.field(default=None, metadata={"static": True})
 
+    @property
+    def cost(self) -> Cost:
+        return self.model.cost + self.model.cost
+
     def predict(self, x: Sample, t: ArrayLike, condition: Condition = None) -> tuple[Sample, Sample]:
-        if condition is None:
-            raise ValueError('a guided model needs a condition, such as condition={"label": labels}')
-        t = as_time(t, self.sde.t_max, x)
-        times = jnp.broadcast_to(t, x.shape[:1])
-        nothing = jax.tree.map(lambda leaf, empty: jnp.full_like(leaf, empty), condition, self.null)
-        both = jax.tree.map(lambda *parts: jnp.concatenate(parts), condition, nothing)
-        with_both = self.model.predict(jnp.concatenate([x, x]), jnp.concatenate([times, times]), both)
-        w = per_sample(self._scale_at(times), x)
-        n = len(x)
-        x0, noise = (out[n:] + w * (out[:n] - out[n:]) for out in with_both)
-        return x0, noise
+        return self._guided(self.model.predict, x, t, condition)
+
+    def noise_on_chain(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
+        return self._guided(self.model.noise_on_chain, x, t, condition)
+
+    def with_dropout(self, keys: Key[Array, "batch"]) -> "ClassifierFree":
+        return dataclasses.replace(self, model=self.model.with_dropout(jnp.concatenate([keys, keys])))
+
+    def _guided(self, evaluate: Callable, x: Sample, t: ArrayLike, condition: Condition):
+        times = jnp.broadcast_to(as_time(t, self.sde.t_max, x), x.shape[:1])
+        both = twice(condition, self.null)
+        out = evaluate(jnp.concatenate([x, x]), jnp.concatenate([times, times]), both)
+        w, n = per_sample(self._scale_at(times), x), len(x)
+        return jax.tree.map(lambda a: a[n:] + w * (a[:n] - a[n:]), out)
 
     def _scale_at(self, t: jax.Array) -> jax.Array:
         scale = jnp.broadcast_to(jnp.asarray(self.scale, float), t.shape)
@@ -49,12 +58,40 @@ class ClassifierFree(Denoiser):
         return jnp.where((low < ratio) & (ratio <= high), scale, 1.0)
 
 
-def classifier_free(
-    model: Denoiser, scale: ArrayLike, *, null: Condition, interval: tuple[float, float] | None = None
-) -> ClassifierFree:
-    """The model guided with a scale w. ``null`` has the structure of the condition with one value for each leaf, the
-    one that stands for "no condition": ``{"label": num_classes}``. ``interval``: (low, high] of σ/α where w holds.
+def twice(condition: Condition, null: Mapping[str, ArrayLike]) -> Condition:
+    """The condition, and behind it along the batch itself with the leaves of ``null`` replaced by their null values.
+
+    Leaves that ``null`` does not name are the same in both halves: guidance does not concern them.
     """
+    require(
+        isinstance(condition, Mapping), 'a guided model needs a condition, such as condition={"label": labels}'
+    )
+    missing = [name for name in null if name not in condition]
+    require(
+        not missing,
+        f"null names the leaves {', '.join(map(repr, missing))}, which the condition lacks; it has "
+        f"{', '.join(map(repr, condition))}",
+    )
+    for name, empty in null.items():
+        check_null(jnp.asarray(condition[name]), empty, name)
+    nothing = {
+        name: jnp.full_like(leaf, null[name]) if name in null else leaf for name, leaf in condition.items()
+    }
+    return jax.tree.map(lambda *halves: jnp.concatenate(halves), dict(condition), nothing)
+
+
+def classifier_free(
+    model: Denoiser,
+    scale: ArrayLike,
+    *,
+    null: Mapping[str, ArrayLike],
+    interval: tuple[float, float] | None = None,
+) -> ClassifierFree:
+    """The model guided with a scale w. ``null`` has for each leaf that guidance concerns the value that stands for "not
+    told": ``{"label": num_classes}``; other leaves of the condition are kept in both evaluations. ``interval``: (low,
+    high] of σ/α where w holds.
+    """
+    require(bool(null), 'null = {} names no leaf; give the value that stands for "not told", such as {"label": 10}')
     if interval is not None:
         low, high = interval
         require(0 <= low < high, f"interval = {interval}; it must be (low, high) with 0 <= low < high, in σ/α")

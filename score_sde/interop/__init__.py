@@ -1,8 +1,8 @@
-"""Other people's formats: models and config files of score_sde_pytorch, there and back."""
+"""Other people's formats, one folder a family: models and config files of score_sde_pytorch, there and back."""
 
-from score_sde.interop.export import export, to_score_sde_pytorch
-from score_sde.interop.score_sde_pytorch import from_score_sde_pytorch, load_score_sde_pytorch
-from score_sde.interop.translate import read_config
+from score_sde.interop.score_sde.checkpoints import from_score_sde_pytorch, load_score_sde_pytorch
+from score_sde.interop.score_sde.export import export, to_score_sde_pytorch
+from score_sde.interop.score_sde.translate import read_config
 
 __all__ = [
     "export",

@@ -249,11 +249,10 @@ def _ends(model: Denoiser, t_min: Any, t_max: Any, dtype: Any) -> tuple[Array, A
             0 <= float(first) < float(last) <= sde.t_max,
             f"t_min = {first}, t_max = {last}; allowed: 0 <= t_min < t_max <= {sde.t_max}, the SDE's",
         )
-        divides = getattr(model, "predicts", None) in ("noise", "score")
         with jax.ensure_compile_time_eval():
             vanishes = bool(sde.alpha(last) == 0)
         require(
-            not (divides and vanishes),
+            model.defined_without_signal or not vanishes,
             f"alpha is 0 at t_max = {last} of {type(sde).__name__}, where a model that predicts the noise or the score "
             f"has no posterior mean; give t_max = {sde.t_max_sampling}, its t_max_sampling",
         )

@@ -6,7 +6,7 @@ it is estimated, and cancel out of the expectation.
 """
 
 from score_sde.losses.denoising import denoising, denoising_at, discrete, discrete_at, drop_condition
-from score_sde.losses.held_out import levels, per_level, without_dropout
+from score_sde.losses.held_out import levels, per_level
 from score_sde.losses.times import LogitNormal, LogNormal, LogSNRUniform, Stratified, Times, Uniform
 from score_sde.losses.weightings import (
     edm,
@@ -37,5 +37,4 @@ __all__ = [
     "per_level",
     "score_matching",
     "truncated_snr",
-    "without_dropout",
 ]

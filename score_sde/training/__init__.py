@@ -1,12 +1,10 @@
-"""Training: one step, how it lies over devices, averages of parameters, checkpoints, and the loop around it all.
-
-``make_train_step`` and ``TrainState`` need no config; ``train`` is what main.py runs.
-"""
+"""Training: what a task is, one step, how it lies over devices, averages of parameters, and the loop around it all."""
 
 from score_sde.randomness import example_keys
 from score_sde.training.averages import constant, power
 from score_sde.training.parallel import FSDP, Parallel
 from score_sde.training.state import TrainState
 from score_sde.training.step import make_train_step
+from score_sde.training.task import Context, Task
 
-__all__ = ["FSDP", "Parallel", "TrainState", "constant", "example_keys", "make_train_step", "power"]
+__all__ = ["FSDP", "Context", "Parallel", "Task", "TrainState", "constant", "example_keys", "make_train_step", "power"]

@@ -13,10 +13,12 @@ from jaxtyping import Array, Float, Int
 from score_sde.checks import require
 from score_sde.parameters import Arrays
 
+__all__ = ["constant", "power"]  # what a config may name
+
 Decay: TypeAlias = Callable[[Int[Array, ""]], Float[Array, ""]]
 
 
-def constant(rate: float, *, warmup: bool = True) -> Decay:
+def constant(rate: float = 0.9999, *, warmup: bool = True) -> Decay:
     """β_n = rate, or min(rate, (1 + n)/(10 + n)) with the warm-up of the original, which forgets the first steps."""
     require(0 <= rate < 1, f"rate = {rate}; allowed: from 0 to below 1, such as 0.9999")
 

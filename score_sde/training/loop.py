@@ -1,135 +1,164 @@
-"""The loop around the step: resume, batches, measurements, checkpoints, hooks, and an orderly end."""
+"""The loop around the step: batches, measurements, checkpoints, events, and an orderly end."""
 
 import contextlib
 import dataclasses
 import warnings
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from ml_collections import ConfigDict
+from jaxtyping import Array, Key
 
-from score_sde import config as configs
-from score_sde import workdir as layout
-from score_sde.data import training_batches
-from score_sde.randomness import INITIALISATION
-from score_sde.training.evaluate import HeldOut
-from score_sde.training.metrics import Display, Metrics
-from score_sde.training.saving import Checkpoints, resumed
+from score_sde.checkpoints import Checkpoints
+from score_sde.checks import require
+from score_sde.parameters import Arrays
+from score_sde.progress import Progress, compiling
+from score_sde.training.metrics import Metrics
+from score_sde.training.parallel import Program
 from score_sde.training.signals import Signals
 from score_sde.training.state import TrainState
-from score_sde.training.step import make_train_step
-
-Hook = tuple[int, Callable[[TrainState, Any], Any]]
 
 
 class Diverged(RuntimeError):
     """Too many steps in a row whose loss or gradient was not finite."""
 
 
-@dataclasses.dataclass
-class Result:
-    """What a training left: its state, and whether a signal ended it before the last step."""
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How long a training is, and what happens when; everything is counted in steps.
 
-    state: TrainState
-    interrupted: bool
-
-
-def train(config: ConfigDict, workdir: Path, hooks: Sequence[Hook] = ()) -> Result:
-    """Train up to config.training.n_iters steps, from the newest checkpoint of the workdir if there is one.
-
-    ``hooks``: (every, function) pairs; function(state, run) is called after each ``every`` steps. The run is what
-    ``ss.load`` gives, with the averaged weights of the moment; the next step takes the arrays of both away.
+    steps               at which it ends
+    steps_per_call      how many steps the device makes before it reports: less waiting for small models
+    accumulate          into how many parts a batch is divided to save memory; the step is the same
+    log_every           the means of the loss and its metrics
+    evaluate_every      the loss on held-out data
+    checkpoint_every    a state to go on from; the newest two are kept
+    snapshot_every      weights and averages, kept for good, and a preview
+    max_skipped         so many steps in a row without a finite loss or gradient end the training
     """
-    from score_sde.run import Run
 
-    workdir, t = Path(workdir), config.training
-    parallel = configs.build_parallel(config)
-    parallel.check_batch_size(t.batch_size, t.accumulate)
-    source = configs.build_source(config, "train")
-    scaling = configs.build_scaling(config, source)
-    optimizer, rate = configs.build_optimizer(config)
-    averages = configs.build_averages(config)
-    conditions = configs.build_conditions(config)
-    loss = configs.build_loss(config, scaling, parallel.axis_name)
-    step_function = make_train_step(loss, optimizer, averages, accumulate=t.accumulate, axis_name=parallel.axis_name)
-    program = parallel.compile(step_function)
-    key = jax.random.key(config.seed)
-    network = configs.build_network(config, nnx.Rngs(jax.random.fold_in(key, INITIALISATION)))
-    initial = TrainState.create(configs.build_model(config, network), optimizer, averages)
-    folder = workdir / "checkpoints"
-    state, first = resumed(folder, parallel.place(initial))
-    batches = training_batches(
-        source,
-        t.batch_size,
-        seed=config.seed,
-        flip=config.data.random_flip and source.flippable,
-        entries=conditions.entries(),
-        spatial=conditions.entries(spatial=True),
-        sharding=parallel.batch_sharding,
-        workers=config.data.workers,
-    )
-    hooks = [*hooks, *configs.build_hooks(config)]
-    saves = (t.snapshot_freq, t.snapshot_freq_for_preemption)
-    stops = (t.log_freq, t.eval_freq, *saves, *(every for every, _ in hooks))
-    last, step = t.n_iters, first
+    steps: int = 1_300_001
+    steps_per_call: int = 1
+    accumulate: int = 1
+    log_every: int = 50
+    evaluate_every: int = 100
+    checkpoint_every: int = 10_000
+    snapshot_every: int = 50_000
+    max_skipped: int = 100
 
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            require(value >= 1, f"{field.name} = {value}; allowed: 1 or more")
+
+
+class Event(NamedTuple):
+    """Something that happens each ``every`` steps: ``action(state, step)`` returns measurements, or None.
+
+    The next step takes the state's arrays away. ``at_end``: also after the last step; ``saved``: after the checkpoint
+    of that step, if there is one, rather than before it.
+    """
+
+    every: int
+    action: Callable[[TrainState, int], Mapping[str, float] | None]
+    at_end: bool = True
+    saved: bool = False
+
+    def due(self, step: int, last: int) -> bool:
+        """Whether it happens after this step."""
+        return step % self.every == 0 or (self.at_end and step == last)
+
+
+def fit(
+    program: Program,
+    state: TrainState,
+    frozen: Arrays,
+    batches: Any,
+    key: Key[Array, ""],
+    plan: Plan,
+    *,
+    rate: Callable[[Array], Array] | None = None,
+    batch_size: int = 1,
+    checkpoints: Checkpoints | None = None,
+    metrics: Metrics | None = None,
+    events: Sequence[Event] = (),
+) -> TrainState:
+    """Steps up to ``plan.steps``, or until a signal asks to end; the state that it ended with.
+
+    ``program``: see ``Parallel.compile``. ``batches``: what ``data.training_batches`` gives; they go on at the state's
+    step. ``rate``: the learning rate of a step, to be measured.
+    """
+    step, last = int(state.step), plan.steps
+    saving = Event(plan.checkpoint_every, lambda *_: None), Event(plan.snapshot_every, lambda *_: None)
+    logging = Event(plan.log_every, lambda *_: None)
+    stops = [event.every for event in (logging, *saving, *events)]
+    display = Progress(last, "step", done=step, each=batch_size, unit="examples")
     with contextlib.ExitStack() as stack:
-        metrics = None
-        if jax.process_index() == 0:
-            layout.note_launch(workdir, "train", first)
-            metrics = Metrics(workdir, first, config, tensorboard=t.tensorboard, wandb=t.wandb)
-            stack.callback(metrics.close)
-        display = Display(first, last, t.batch_size)
         stack.callback(display.close)
         reader = iter(batches)
         stack.callback(reader.close)
-        reader.set_state({"step": first})
-        writer = Checkpoints(folder, keep_every=t.snapshot_freq, say=display.say)
-        stack.callback(writer.finish)
-        held_out = HeldOut(config, scaling)
+        reader.set_state({"step": step})
+        if checkpoints is not None:
+            checkpoints.say = display.say
+            stack.callback(checkpoints.finish)
         signals = stack.enter_context(Signals())
+        compiled: set[int] = set()
         seen: list[dict[str, jax.Array]] = []
         while step < last and not signals.received(step):
-            count = t.steps_per_call if step + t.steps_per_call <= _next(step, stops, last) else 1
-            state, found = program(state, tuple(next(reader) for _ in range(count)), key)
+            count = plan.steps_per_call if step + plan.steps_per_call <= _next(step, stops, last) else 1
+            rows = tuple(next(reader) for _ in range(count))
+            with compiling("the training step", enabled=count not in compiled):
+                state, found = program(state, frozen, rows, key)
+            compiled.add(count)
             seen.append(found)
             step += count
-            if _due(step, t.log_freq, last):
-                values, seen = _summary(seen, step, rate), []
+            if logging.due(step, last):
+                values, seen = _summary(seen), []
+                if rate is not None:
+                    values["lr"] = float(rate(jnp.asarray(step - 1)))
                 _write(metrics, step, values)
-                display.show(step, {name: values[name] for name in ("loss", "grad_norm", "lr")})
-                problem = _problem(values, step, t.max_skipped)
+                display.show(step, {name: values[name] for name in ("loss", "grad_norm", "lr") if name in values})
+                problem = _problem(values, step, plan.max_skipped)
                 if problem is not None:
-                    writer.save(state, reader.get_state())
-                    writer.wait()
+                    _save(checkpoints, state, step, reader.get_state(), snapshot=False)
                     raise Diverged(problem)
-            if _due(step, t.eval_freq, last):
-                _write(metrics, step, {"eval_loss": held_out.loss(state, step)})
-            for every, function in hooks:
-                if step % every == 0:
-                    function(state, Run(state.model("ema"), config, step, "ema", workdir))
-            if any(_due(step, every, last) for every in saves):
-                writer.save(state, reader.get_state())
-            if _due(step, t.snapshot_freq, last) and t.snapshot_sampling:
-                held_out.snapshot(state, step, workdir, metrics)
-        writer.save(state, reader.get_state())
-        writer.wait()
-    return Result(state, interrupted=step < last)
+            _happen(events, False, state, step, last, metrics)
+            if any(event.due(step, last) for event in saving):
+                _save(checkpoints, state, step, reader.get_state(), snapshot=saving[1].due(step, last))
+            _happen(events, True, state, step, last, metrics)
+        _save(checkpoints, state, step, reader.get_state(), snapshot=False)
+        if checkpoints is not None:
+            checkpoints.wait()
+    return state
 
 
-def _summary(seen: list[dict[str, jax.Array]], step: int, rate: Callable) -> dict[str, float]:
+def _happen(
+    events: Sequence[Event], saved: bool, state: TrainState, step: int, last: int, metrics: Metrics | None
+) -> None:
+    for event in events:
+        if event.saved == saved and event.due(step, last):
+            _write(metrics, step, event.action(state, step))
+
+
+def _save(
+    checkpoints: Checkpoints | None, state: TrainState, step: int, data: Mapping[str, int], *, snapshot: bool
+) -> None:
+    if checkpoints is None:
+        return
+    if snapshot:
+        checkpoints.save_snapshot(step, state.snapshot())
+    checkpoints.save(step, state.groups(), ("raw", *state.averages), data)
+
+
+def _summary(seen: list[dict[str, jax.Array]]) -> dict[str, float]:
     """Means over the steps since the last time; of the counters the last value."""
     found = {name: np.concatenate([np.asarray(each[name]) for each in seen]) for name in seen[0]}
-    values = {
+    return {
         name: float(value[-1] if name.startswith("skipped") else _mean_of_finite(value))
         for name, value in found.items()
     }
-    return values | {"lr": float(rate(jnp.asarray(step - 1)))}
 
 
 def _mean_of_finite(values: np.ndarray) -> float:
@@ -137,28 +166,24 @@ def _mean_of_finite(values: np.ndarray) -> float:
     return float(finite.mean()) if len(finite) else float("nan")
 
 
-def _write(metrics: Metrics | None, step: int, values: dict[str, float]) -> None:
-    if metrics is not None:
+def _write(metrics: Metrics | None, step: int, values: Mapping[str, float] | None) -> None:
+    if metrics is not None and values:
         metrics.write(step, values)
 
 
-def _problem(values: dict[str, float], step: int, limit: int) -> str | None:
+def _problem(values: Mapping[str, float], step: int, limit: int) -> str | None:
     """What to say if the training cannot go on; a warning if there were bad steps, but not too many."""
     bad = int(values["skipped_in_row"])
     if bad >= limit:
         return (
-            f"the loss or its gradient has not been finite since step {step - bad} ({bad} steps; "
-            f"config.training.max_skipped = {limit}). None of these steps changed anything: the newest checkpoint, of "
-            f"step {step}, has the weights of step {step - bad}. Likely fixes: a smaller config.optim.lr, a longer "
-            "optim.warmup, optim.grad_clip, model.dtype = 'float32'; or look at the data of that step"
+            f"the loss or its gradient has not been finite since step {step - bad} ({bad} steps; training.max_skipped = "
+            f"{limit}). None of these steps changed anything: the newest checkpoint, of step {step}, has the weights of "
+            f"step {step - bad}. Likely fixes: a smaller optim.lr, a longer optim.warmup, optim.clip, network.dtype = "
+            "'float32'; or look at the data of that step"
         )
     if bad:
         warnings.warn(f"{bad} steps up to step {step} without a finite loss or gradient changed nothing", stacklevel=3)
     return None
-
-
-def _due(step: int, every: int, last: int) -> bool:
-    return step % every == 0 or step == last
 
 
 def _next(step: int, stops: Sequence[int], last: int) -> int:

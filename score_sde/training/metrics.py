@@ -1,16 +1,12 @@
-"""Where measurements go: metrics.jsonl always, TensorBoard, Weights & Biases; and what a person sees in the terminal."""
+"""Where measurements go: metrics.jsonl always, TensorBoard, Weights & Biases."""
 
 import json
 import secrets
-import sys
-import time
-from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from score_sde.files import written_whole
-from score_sde.progress import clock
 
 
 class Metrics:
@@ -33,7 +29,7 @@ class Metrics:
                 import wandb as weights_and_biases
             except ImportError as error:
                 raise ValueError(
-                    f"config.training.wandb = {wandb!r} needs Weights & Biases: pip install wandb"
+                    f"config.logging.wandb = {wandb!r} needs Weights & Biases: pip install wandb"
                 ) from error
             self._wandb = weights_and_biases.init(
                 project=wandb,
@@ -85,45 +81,6 @@ def read(workdir: Path) -> list[dict[str, float]]:
     file = Path(workdir) / "metrics.jsonl"
     lines = file.read_text().splitlines() if file.exists() else []
     return [json.loads(line) for line in lines if _step(line) < float("inf")]
-
-
-class Display:
-    """Step, loss, images/s and remaining time: one line rewritten on a terminal, plain lines elsewhere."""
-
-    def __init__(self, first: int, last: int, batch_size: int, stream: TextIO | None = None, every: float = 10.0):
-        self.last, self.batch_size = last, batch_size
-        self.stream = stream or sys.stderr
-        self.live = self.stream.isatty()
-        self.every = 0.2 if self.live else every
-        self.shown = -1e9
-        self.marks: deque[tuple[int, float]] = deque(
-            [(first, time.monotonic())], maxlen=20
-        )  # compiling is soon forgotten
-
-    def show(self, step: int, values: Mapping[str, float]) -> None:
-        """The state of things, unless it was just shown."""
-        now = time.monotonic()
-        if now - self.shown < self.every and step < self.last:
-            return
-        self.shown = now
-        before, then = self.marks[0]
-        pace = (step - before) / max(now - then, 1e-9)
-        self.marks.append((step, now))
-        left = clock((self.last - step) / pace) if pace > 0 else "?"
-        numbers = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-        line = f"step {step}/{self.last}  {numbers}  {pace * self.batch_size:.0f} examples/s  {left} left"
-        self.stream.write(f"\r\033[K{line}" if self.live else line + "\n")
-        self.stream.flush()
-
-    def say(self, text: str) -> None:
-        """A line that stays."""
-        self.stream.write(f"\r\033[K{text}\n" if self.live else text + "\n")
-        self.stream.flush()
-
-    def close(self) -> None:
-        """Leave the line that was rewritten."""
-        if self.live:
-            self.stream.write("\n")
 
 
 def _step(line: str) -> float:

@@ -10,7 +10,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from jaxtyping import Array, Key, PyTree
 
 from score_sde.checks import require
 from score_sde.devices import AXIS, divided, mesh, whole
-from score_sde.parameters import named, rename
+from score_sde.parameters import Arrays, named, unflatten
 from score_sde.randomness import example_keys
 from score_sde.training.state import TrainState
 from score_sde.training.step import Batch, Metrics, TrainStep
@@ -28,18 +28,18 @@ from score_sde.training.step import Batch, Metrics, TrainStep
 Layout: TypeAlias = str | tuple[str | None, ...]  # "whole", "largest", or for each axis "data" or None
 Rule: TypeAlias = tuple[str, Layout]
 FSDP: tuple[Rule, ...] = ((".*", "largest"),)
-Program: TypeAlias = Callable[[TrainState, Sequence[Batch], Key[Array, ""]], tuple[TrainState, Metrics]]
+Program: TypeAlias = Callable[[TrainState, Arrays, Sequence[Batch], Key[Array, ""]], tuple[TrainState, Metrics]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Parallel:
     """A strategy over devices. ``rules``: (regular expression, layout) pairs, of which the first that is found in the
     name of an array decides: "whole", "largest" (its largest axis that the devices divide), or a tuple such as
-    (None, "data"). Arrays that no rule finds are whole.
+    (None, "data"). Arrays that no rule finds are whole. "fsdp" divides every array along its largest axis.
     """
 
-    strategy: str = "mesh"
-    rules: tuple[Rule, ...] = ()
+    strategy: Literal["mesh", "pmap"] = "mesh"
+    rules: Literal["fsdp"] | Sequence[Rule] = ()
     devices: tuple[jax.Device, ...] | None = None  # all of them
 
     def __post_init__(self):
@@ -47,6 +47,10 @@ class Parallel:
         require(
             self.strategy == "mesh" or not self.rules,
             'strategy = "pmap" keeps whole parameters on each device; use strategy = "mesh" to divide them by rules',
+        )
+        require(
+            self.rules == "fsdp" or not isinstance(self.rules, str),
+            f'rules = {self.rules!r}; allowed: "fsdp", or (regular expression, layout) pairs',
         )
 
     @cached_property
@@ -77,54 +81,68 @@ class Parallel:
     def shardings(self, state: PyTree) -> PyTree:
         """The sharding of each array of a state, by the rules."""
         layouts = {name: self._sharding(name, leaf.shape) for name, leaf in named(state).items()}
-        return rename(state, layouts)
+        return unflatten(state, layouts)
 
-    def place(self, state: TrainState) -> TrainState:
-        """The state on the devices; every host holds the same one before."""
-        return jax.tree.map(_place, state, self.shardings(state))
+    def place(self, tree: PyTree) -> PyTree:
+        """A state, or frozen arrays, on the devices; every host holds the same one before."""
+        return jax.tree.map(_place, tree, self.shardings(tree))
 
     def compile(self, train_step: TrainStep) -> Program:
-        """(state, batches, key) -> (state, metrics with one entry a batch): one step for each batch, in one device call.
+        """(state, frozen, batches, key) -> (state, metrics with one entry a batch): one step for each batch, in one call.
 
-        The state is donated. Another number of batches compiles once more.
+        The state is donated, the frozen arrays are not. Another number of batches compiles once more.
         """
 
-        def program(state: TrainState, batches: Sequence[Batch], key: Key[Array, ""]) -> tuple[TrainState, Metrics]:
+        def program(
+            state: TrainState, frozen: Arrays, batches: Sequence[Batch], key: Key[Array, ""]
+        ) -> tuple[TrainState, Metrics]:
             def one(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-                return train_step(state, batch, example_keys(key, state.step, batch["position"]))
+                return train_step(state, frozen, batch, example_keys(key, state.step, batch["position"]))
 
             if len(batches) == 1:  # without a loop around it XLA has more freedom
                 state, metrics = one(state, batches[0])
                 return state, jax.tree.map(lambda a: a[None], metrics)
             return jax.lax.scan(one, state, jax.tree.map(lambda *rows: jnp.stack(rows), *batches))
 
-        if self.strategy == "mesh":
-            everywhere = whole(self.mesh)
+        return self._over_mesh(program) if self.strategy == "mesh" else self._over_copies(program)
 
-            def with_layout(state, batches, key):
-                layout = self.shardings(state)
-                state, metrics = program(jax.lax.with_sharding_constraint(state, layout), batches, key)
-                return (
-                    jax.lax.with_sharding_constraint(state, layout),
-                    jax.lax.with_sharding_constraint(metrics, jax.tree.map(lambda _: everywhere, metrics)),
-                )
+    def _over_mesh(self, program: Program) -> Program:
+        everywhere = whole(self.mesh)
 
-            return jax.jit(with_layout, donate_argnums=0)
+        def with_layout(state, frozen, batches, key):
+            layout = self.shardings(state)
+            state = jax.lax.with_sharding_constraint(state, layout)
+            frozen = jax.lax.with_sharding_constraint(frozen, self.shardings(frozen))
+            state, metrics = program(state, frozen, batches, key)
+            return (
+                jax.lax.with_sharding_constraint(state, layout),
+                jax.lax.with_sharding_constraint(metrics, jax.tree.map(lambda _: everywhere, metrics)),
+            )
+
+        return jax.jit(with_layout, donate_argnums=0)
+
+    def _over_copies(self, program: Program) -> Program:
         devices = [d for d in self.mesh.devices.flat if d.process_index == jax.process_index()]
         mapped = jax.pmap(
-            program, AXIS, in_axes=(None, 0, None), out_axes=(None, None), donate_argnums=0, devices=self.devices
+            program,
+            AXIS,
+            in_axes=(None, None, 0, None),
+            out_axes=(None, None),
+            donate_argnums=0,
+            devices=self.devices,
         )
 
         def over_devices(
-            state: TrainState, batches: Sequence[Batch], key: Key[Array, ""]
+            state: TrainState, frozen: Arrays, batches: Sequence[Batch], key: Key[Array, ""]
         ) -> tuple[TrainState, Metrics]:
             rows = jax.tree.map(lambda a: np.asarray(a).reshape(len(devices), -1, *a.shape[1:]), tuple(batches))
-            return mapped(state, rows, key)
+            return mapped(state, frozen, rows, key)
 
         return over_devices
 
     def _sharding(self, name: str, shape: tuple[int, ...]) -> NamedSharding:
-        layout = next((layout for pattern, layout in self.rules if re.search(pattern, name)), "whole")
+        rules = FSDP if self.rules == "fsdp" else self.rules
+        layout = next((layout for pattern, layout in rules if re.search(pattern, name)), "whole")
         return NamedSharding(self.mesh, PartitionSpec(*_axes(name, layout, shape, self.mesh.size)))
 
 

@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
+from score_sde.formats import pth
 
 import score_sde as ss
-from score_sde.formats import pth
-from score_sde.interop.export import export, to_score_sde_pytorch
-from score_sde.interop.score_sde_pytorch import averaged, from_score_sde_pytorch, load_score_sde_pytorch
+from score_sde.experiment import experiment_of, save
+from score_sde.interop import from_score_sde_pytorch, load_score_sde_pytorch
+from score_sde.interop.score_sde.checkpoints import averaged
+from score_sde.interop.score_sde.export import export, to_score_sde_pytorch
 from tests.conftest import REFERENCE
 from tests.interop.originals import ROWS, Original
 from tests.networks.quick import quick_jit
@@ -89,7 +91,7 @@ def test_export_and_import_are_exact_inverses(case, tmp_path):
 def test_convert_leaves_a_workdir_that_loads(case, tmp_path):
     _, checkpoint, config = case
     out = tmp_path / "runs" / "x"
-    command = [sys.executable, "-m", "score_sde.interop", "convert", checkpoint, f"--config={config}", f"--out={out}"]
+    command = [sys.executable, "-m", "score_sde", "convert", checkpoint, f"--config={config}", f"--out={out}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "weights ema and raw" in done.stdout
@@ -140,7 +142,7 @@ class TestBadInput:
     def test_another_architecture(self, ve):
         checkpoint, config = ve
         deeper = ss.interop.read_config(config)
-        deeper.model.num_res_blocks = 8
+        deeper.network.num_res_blocks = 8
         with pytest.raises(ValueError, match=r"nothing was loaded[\s\S]*likely cause"):
             load_score_sde_pytorch(checkpoint, deeper)
 
@@ -177,11 +179,9 @@ class TestBadInput:
 
     def test_a_half_written_checkpoint(self, ve, tmp_path):
         run = load_score_sde_pytorch(*ve)
-        from score_sde import run as runs
-
-        runs.save(tmp_path / "x", run.config, 3, {"ema": run.network})
+        save(tmp_path / "x", run.experiment, 3, {"ema": run.model})
         assert ss.load(tmp_path / "x").step == 3
-        for file in (tmp_path / "x" / "checkpoints" / "3").rglob("*"):
+        for file in (tmp_path / "x" / "snapshots" / "3").rglob("*"):
             if file.is_file() and file.name not in ("commit_success.txt",):
                 file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
         with pytest.raises(ValueError, match="half-written or damaged"):
@@ -189,4 +189,4 @@ class TestBadInput:
         other = ml_collections.ConfigDict(run.config.to_dict())
         other.seed = 43
         with pytest.raises(ValueError, match="another config"):
-            runs.save(tmp_path / "x", other, 4, {"ema": run.network})
+            save(tmp_path / "x", experiment_of(other), 4, {"ema": run.model})

@@ -8,7 +8,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from score_sde.interop import from_score_sde_pytorch
-from score_sde.interop.weights import correspondence, load
+from score_sde.interop.score_sde.weights import correspondence, load
 from score_sde.networks import NCSNpp
 from tests.networks.quick import draw, quick_jit
 from tests.test_configs import REFERENCE_NETWORKS
@@ -151,7 +151,7 @@ def test_number_of_scales(reference):
     arrays, entry = reference("networks/ve_cifar10_ncsnpp.npz")
     config = config_of(entry)
     config.model.num_scales = 500
-    with pytest.raises(ValueError, match=r"config\.model\.num_scales is not what the model was trained with"):
+    with pytest.raises(ValueError, match=r"config\.sde\.num_scales is not what the model was trained with"):
         from_score_sde_pytorch(state_dict_of(arrays), config)
     arrays, entry = reference("networks/ve_cifar10_ncsnpp_continuous.npz")
     config = config_of(entry)

@@ -1,9 +1,7 @@
 """DDPM on LSUN bedrooms 256 x 256."""
 
-from configs.default import ddpm_256, discrete, lsun, vp
+from configs.default import ancestral, ddpm_256, discrete, lsun, vp
 
 
 def get_config():
-    config = discrete(vp(ddpm_256(lsun("bedroom"))))
-    config.sampling.predictor = "ancestral_sampling"
-    return config
+    return ancestral(discrete(vp(ddpm_256(lsun("bedroom")))))

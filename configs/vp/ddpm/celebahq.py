@@ -1,9 +1,7 @@
 """DDPM on CelebA-HQ 256 x 256."""
 
-from configs.default import ddpm_256, discrete, large, vp
+from configs.default import ancestral, ddpm_256, discrete, large, vp
 
 
 def get_config():
-    config = discrete(vp(ddpm_256(large("CelebAHQ"))))
-    config.sampling.predictor = "ancestral_sampling"
-    return config
+    return ancestral(discrete(vp(ddpm_256(large("celebahq")))))

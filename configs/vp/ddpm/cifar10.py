@@ -1,9 +1,7 @@
 """DDPM: FID 3.24."""
 
-from configs.default import cifar10, ddpm, discrete, vp
+from configs.default import ancestral, cifar10, ddpm, discrete, vp
 
 
 def get_config():
-    config = discrete(vp(ddpm(cifar10())))
-    config.sampling.predictor = "ancestral_sampling"
-    return config
+    return ancestral(discrete(vp(ddpm(cifar10()))))

@@ -1,10 +1,9 @@
 """DDPM whose network is not told the noise level."""
 
-from configs.default import cifar10, ddpm, discrete, vp
+from configs.default import ancestral, cifar10, ddpm, discrete, vp
 
 
 def get_config():
-    config = discrete(vp(ddpm(cifar10())))
-    config.sampling.predictor = "ancestral_sampling"
-    config.model.conditional = False
+    config = ancestral(discrete(vp(ddpm(cifar10()))))
+    config.network.conditional = False
     return config

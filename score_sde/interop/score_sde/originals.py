@@ -1,19 +1,15 @@
-"""From the original's config schema to ours.
+"""A config in the original's schema, completed: what its code assumes where a config does not say.
 
-Ours has the same names for what means the same. What the original never read, or what has no meaning here, is left
-out with a word about it; what its code had hard-wired is written down as a field.
+What the original never read, or what has no meaning here, is left out with a word about it.
 """
 
 import difflib
 import warnings
-from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from score_sde.config.fields import check
-from score_sde.interop.config_files import run_config_file
-from score_sde.interop.defaults import cifar10
+from score_sde.interop.score_sde.defaults import cifar10
 
 _REQUIRED = object()
 
@@ -26,8 +22,6 @@ def _common() -> dict[str, dict[str, Any]]:
     fields["model"] |= {"normalization": "GroupNorm", "nonlinearity": "swish"}
     fields["training"] |= {"sde": _REQUIRED}
     fields["sampling"] |= {"method": "pc", "predictor": "euler_maruyama", "corrector": "none"}
-    # Hard-wired in the original: N steps of length 1/N from even times, and Langevin's norms over the batch.
-    fields["sampling"] |= {"scheme": "published", "norms": "batch"}
     del fields["model"]["embedding_type"]  # NCSN++ alone reads it
     return fields
 
@@ -71,30 +65,22 @@ _LEFT_OUT = {
 }
 
 
-def read_config(path_or_config: str | Path | ConfigDict) -> ConfigDict:
-    """A config in our schema, from a config file of the original, or from what its get_config() returns."""
-    if isinstance(path_or_config, ConfigDict):
-        return translate(path_or_config)
-    return translate(run_config_file(path_or_config))
-
-
-def translate(original: ConfigDict) -> ConfigDict:
-    """A config in our schema. A config that is in it already comes back as it is.
-
-    Ours say how to sample with ``sampling.scheme``, which the original does not have. They may have no unknown field.
-    """
-    if "scheme" in original.get("sampling", {}):
-        check(original)
-        return original
+def completed(original: ConfigDict) -> ConfigDict:
+    """The original's config with every field that its networks, losses and samplers read."""
     _check_sections(original)
     name = str(original.get("model", {}).get("name", "")).lower()
+    if name not in _OF_NETWORK:
+        ncsn = "; NCSN and NCSNv2 are not provided yet" if name.startswith("ncsn") else ""
+        raise ValueError(f"config.model.name = {name!r}; allowed: {', '.join(map(repr, _OF_NETWORK))}{ncsn}")
     known = {section: dict(fields) for section, fields in _common().items()}
-    known["model"] |= _OF_NETWORK.get(name, {})
+    known["model"] |= _OF_NETWORK[name]
     config = ConfigDict({"seed": int(original.get("seed", 42))})
     for section, fields in known.items():
         given = original.get(section, {})
-        config[section] = ConfigDict({field: _value(given, section, field, fields[field]) for field in fields})
-    _note_the_rest(original, config, known, others_matter=name not in _OF_NETWORK)
+        config[section] = ConfigDict(
+            {field: _value(given, section, field, default) for field, default in fields.items()}
+        )
+    _note_the_rest(original, config, known)
     return config
 
 
@@ -126,7 +112,7 @@ def _check_sections(original: ConfigDict) -> None:
             )
 
 
-def _note_the_rest(original: ConfigDict, config: ConfigDict, known: dict, others_matter: bool) -> None:
+def _note_the_rest(original: ConfigDict, config: ConfigDict, known: dict) -> None:
     """Say which fields are not taken over. Fields that another network reads are dropped silently."""
     notes = []
     elsewhere = {f"model.{field}" for fields in _OF_NETWORK.values() for field in fields}
@@ -137,7 +123,7 @@ def _note_the_rest(original: ConfigDict, config: ConfigDict, known: dict, others
             path = f"{section}.{field}"
             if field in fields:
                 continue
-            if path in _KEPT_IF_GIVEN or (others_matter and section == "model"):
+            if path in _KEPT_IF_GIVEN:
                 config[section][field] = original[section][field]
             elif path in _LEFT_OUT:
                 notes.append(f"config.{path}: {_LEFT_OUT[path]}")
@@ -146,4 +132,4 @@ def _note_the_rest(original: ConfigDict, config: ConfigDict, known: dict, others
                 hint = f" (did you mean {near[0]}?)" if near else ""
                 notes.append(f"config.{path}: unknown here{hint}")
     if notes:
-        warnings.warn("fields of the config that are not taken over:\n  " + "\n  ".join(notes), stacklevel=4)
+        warnings.warn("fields of the config that are not taken over:\n  " + "\n  ".join(notes), stacklevel=5)

@@ -1,19 +1,23 @@
 """The folder of a run:
 
-config.json                  the config, with every default written out
+config.json                  the config, with every default and what follows from the data written out
 launches.jsonl               for each start: when, which versions, devices, git commit
-checkpoints/STEP/            see ``score_sde.training.checkpoint``; the groups are "raw", "ema", ... and "optimizer"
+checkpoints/STEP/            what a training goes on from; the newest two are kept
+snapshots/STEP/              weights and averages alone, kept for good
 metrics.jsonl                a line for each measurement: {"step": ..., "loss": ..., ...}
 tensorboard/                 the same for TensorBoard
 samples/STEP.png             samples drawn at snapshots
 reports/                     loss curve, loss per noise level
 eval/, or --eval_folder      results of --mode=eval and --mode=sample, a file for each step
+
+The first checkpoint claims a workdir: until then a corrected config takes the place of the one before.
 """
 
 import json
 import platform
 import subprocess
 import time
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,10 +25,22 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from score_sde.config.fields import differences
+from score_sde import checkpoints
+from score_sde.config import VERSION, differences
 from score_sde.files import written_whole
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "diffrax", "ml_collections", "numpy")
+OURS = {
+    "config.json",
+    "launches.jsonl",
+    "metrics.jsonl",
+    "wandb_id",
+    "tensorboard",
+    "samples",
+    "reports",
+    "checkpoints",
+    "snapshots",
+}
 
 
 def prepare(workdir: Path, config: ConfigDict, *, replace_config: bool = False) -> None:
@@ -33,27 +49,24 @@ def prepare(workdir: Path, config: ConfigDict, *, replace_config: bool = False) 
     file = workdir / "config.json"
     if workdir.exists() and not workdir.is_dir():
         raise ValueError(f"workdir = {workdir} is a file; give a folder")
-    if file.exists():
-        changed = differences(read_config(workdir), config)
+    if file.exists() and checkpoints.steps(workdir):
+        changed = differences(read_config(workdir).to_dict(), config.to_dict())
         if changed and not replace_config:
             raise ValueError(
                 f"{workdir} belongs to a run with another config:\n  " + "\n  ".join(changed) + "\nGive another "
                 "--workdir, or --replace_config to go on there with the new config"
             )
-    elif workdir.exists() and any(path.name != "tensorboard" for path in workdir.iterdir()):
-        raise ValueError(f"{workdir} is not empty and is no workdir (it has no config.json); give another folder")
+    elif workdir.exists() and (strangers := sorted(path.name for path in workdir.iterdir() if path.name not in OURS)):
+        raise ValueError(
+            f"{workdir} is not empty and is no workdir (it holds {', '.join(strangers[:3])}); give another folder"
+        )
     try:
         with written_whole(file) as part:
-            part.write_text(config_text(config))
+            part.write_text(json.dumps(config.to_dict(), indent=2, default=list) + "\n")
     except OSError as error:
         raise ValueError(
             f"cannot write to workdir = {workdir}: {error.strerror}; give a folder you can write to"
         ) from None
-
-
-def config_text(config: ConfigDict) -> str:
-    """What stands in config.json."""
-    return json.dumps(config.to_dict(), indent=2, default=list) + "\n"
 
 
 def read_config(workdir: Path) -> ConfigDict:
@@ -65,9 +78,13 @@ def read_config(workdir: Path) -> ConfigDict:
         found = ", ".join(sorted(path.name for path in Path(workdir).iterdir())[:5]) or "nothing"
         raise ValueError(f"{workdir} is no workdir: it has no config.json (it holds {found})")
     try:
-        return ConfigDict(json.loads(file.read_text()))
+        config = json.loads(file.read_text())
     except json.JSONDecodeError as error:
         raise ValueError(f"{file} is damaged: {error}") from error
+    version = config.get("version") if isinstance(config, Mapping) else None
+    if version != VERSION:
+        raise ValueError(f"{file} has version {version}; this release reads version {VERSION}. Train it again")
+    return ConfigDict(_with_tuples(config))
 
 
 def note_launch(workdir: Path, mode: str, step: int) -> None:
@@ -97,3 +114,10 @@ def git_commit() -> str | None:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _with_tuples(value: Any) -> Any:
+    """JSON's lists as tuples, which is what a checked config has."""
+    if isinstance(value, Mapping):
+        return {name: _with_tuples(each) for name, each in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value

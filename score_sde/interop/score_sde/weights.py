@@ -209,21 +209,21 @@ def _not_a_state_dict(names: list[str]) -> str:
 
 
 def _does_not_fit(missing: list[str], left_over: list[str], misshapen: list[str]) -> str:
-    lines = ["the state dict is not of the network that config.model and config.data describe; nothing was loaded"]
+    lines = ["the state dict is not of the network that config.network and config.example describe; nothing was loaded"]
     lines += [
         f"  {len(names)} {what}: {some_of(names, 8)}"
         for what, names in (("missing", missing), ("left over", left_over), ("of another shape", misshapen))
         if names
     ]
     if any(name.startswith("sigmas ") for name in misshapen):
-        lines.append("  likely cause: config.model.num_scales is not what the model was trained with")
+        lines.append("  likely cause: config.sde.num_scales is not what the model was trained with")
     elif not missing and not left_over:
-        lines.append("  likely cause: config.model.nf or ch_mult, config.data.num_channels, or a transposed tensor")
+        lines.append("  likely cause: config.network.nf or ch_mult, config.example.shape, or a transposed tensor")
     elif not left_over:
         lines.append("  likely cause: an incomplete state dict, or a deeper network in the config (num_res_blocks)")
     else:
         lines.append(
-            "  likely cause: config.model.name, num_res_blocks, ch_mult, attn_resolutions, embedding_type, "
+            "  likely cause: config.network.name, num_res_blocks, ch_mult, attn_resolutions, embedding_type, "
             "resblock_type, fir, progressive or progressive_input differs from the training's; is it the config of "
             "this checkpoint?"
         )

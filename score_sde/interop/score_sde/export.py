@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from score_sde.files import written_whole
-from score_sde.formats import pth_writer, safetensors
-from score_sde.interop.weights import correspondence
-from score_sde.run import Run
+from score_sde.formats import pth_writer
+from score_sde.interop.score_sde.weights import correspondence
+from score_sde.experiment import Run
 
 FORMATS = (".npz", ".safetensors", ".pth")
 
@@ -29,10 +29,14 @@ def export(run: Run, path: str | Path) -> Path:
     arrays = to_score_sde_pytorch(run)
     if path.suffix == ".pth":
         return pth_writer.write(path, _checkpoint(run, arrays))
-    if path.suffix == ".safetensors":
-        return safetensors.write(path, arrays)
-    with written_whole(path) as part, part.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+    with written_whole(path) as part:
+        if path.suffix == ".npz":
+            with part.open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+        else:
+            from safetensors.numpy import save_file
+
+            save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, part)
     return path
 
 
@@ -40,5 +44,5 @@ def _checkpoint(run: Run, arrays: dict[str, np.ndarray]) -> dict:
     """What the original's trainer saves, with an optimizer that has no state."""
     never = ("module.sigmas", "module.all_modules.0.W")  # not in the list of averages
     shadow = [value for name, value in arrays.items() if name not in never]
-    ema = {"decay": float(run.config.model.ema_rate), "num_updates": run.step or 0, "shadow_params": shadow}
+    ema = {"decay": float(run.config.averages.ema.rate), "num_updates": run.step or 0, "shadow_params": shadow}
     return {"optimizer": {}, "model": arrays, "ema": ema, "step": run.step or 0}

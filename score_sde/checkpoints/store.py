@@ -1,9 +1,9 @@
-"""Checkpoints, the one place that knows Orbax: whole or not there, and known to be undamaged.
+"""One checkpoint, the one place that knows Orbax: whole or not there, and known to be undamaged.
 
-    checkpoints/STEP/    an Orbax checkpoint of named groups of named arrays, and manifest.json beside its files:
+    FOLDER/STEP/         an Orbax checkpoint of named groups of named arrays, and manifest.json beside its files:
                          a BLAKE2b hash of each file, and what else there is to know (a JSON dictionary)
-    checkpoints/.STEP.part    one that is being written: it takes its name when manifest.json is in it
-    checkpoints/damaged/      those whose files are not what was written
+    FOLDER/.STEP.part    one that is being written: it takes its name when manifest.json is in it
+    FOLDER/damaged/      those whose files are not what was written
 
 Orbax itself notices a missing file, not a flipped bit: hence the hashes.
 """
@@ -58,7 +58,7 @@ class Writing:
             if jax.process_index() == 0:
                 shutil.rmtree(self._part, ignore_errors=True)
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-            wait_for_all(f"begin {self.path.name}")
+            wait_for_all(f"begin {self.path.parent.name}/{self.path.name}")
             self._response = ocp.save_async(self._part, arrays)
         except Exception as error:
             self.error = error
@@ -98,24 +98,30 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(path.name) for path in Path(folder).glob("*") if path.is_dir() and path.name.isdigit())
 
 
-def check(path: Path) -> dict[str, Any]:
-    """The manifest of a checkpoint; a DamagedError unless each of its files is what was written."""
+def manifest(path: Path) -> dict[str, Any]:
+    """What is known of a checkpoint besides its arrays."""
     try:
-        manifest = json.loads((path / MANIFEST).read_text())
+        return json.loads((path / MANIFEST).read_text())
     except (OSError, json.JSONDecodeError) as error:
         raise DamagedError(f"the checkpoint {path} is half-written or damaged: {MANIFEST}: {error}") from error
-    found = _hashes(path)
-    wrong = sorted(name for name in manifest["hashes"] if found.get(name) != manifest["hashes"][name])
+
+
+def check(path: Path) -> dict[str, Any]:
+    """The manifest of a checkpoint; a DamagedError unless each of its files is what was written."""
+    known, found = manifest(path), _hashes(path)
+    wrong = sorted(name for name in known["hashes"] if found.get(name) != known["hashes"][name])
     if wrong:
         missing = [name for name in wrong if name not in found]
         what = f"{missing[0]} is missing" if missing else f"{wrong[0]} is not what was written"
         raise DamagedError(f"the checkpoint {path} is damaged: {what}; use another step")
-    return manifest
+    return known
 
 
-def groups(path: Path) -> list[str]:
-    """The names of a checkpoint's groups."""
-    return list(_stored(path))
+def shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of each array, by "group/name"."""
+    return {
+        f"{group}/{name}": tuple(leaf.shape) for group, arrays in _stored(path).items() for name, leaf in arrays.items()
+    }
 
 
 def load_arrays(

@@ -1,5 +1,6 @@
 """Models trained with score_sde_pytorch, from their checkpoints or from the arrays of their state dict."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -8,11 +9,10 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
-from score_sde.config import build_model, build_network
 from score_sde.formats import pth
-from score_sde.interop.translate import read_config
-from score_sde.interop.weights import load
-from score_sde.run import Run
+from score_sde.interop.score_sde.translate import read_config
+from score_sde.interop.score_sde.weights import load
+from score_sde.experiment import Experiment, Run, experiment_of
 
 Weights = Literal["ema", "raw"]
 _NEVER_AVERAGED = ("sigmas", "all_modules.0.W")  # a table, and frozen frequencies: not in the EMA's list
@@ -23,10 +23,8 @@ def from_score_sde_pytorch(state_dict: Mapping[str, Any], config: ConfigDict | s
 
     Every key and every shape is checked; a ValueError lists what is missing, left over or of another shape.
     """
-    config = read_config(config)
-    network = nnx.eval_shape(lambda: build_network(config, nnx.Rngs(0)))
-    load(network, state_dict)  # type: ignore[arg-type]
-    return Run(build_model(config, network), config)
+    experiment = experiment_of(read_config(config))
+    return Run(model_of(experiment, state_dict), experiment)
 
 
 def load_score_sde_pytorch(path: str | Path, config: ConfigDict | str | Path, weights: Weights = "ema") -> Run:
@@ -40,7 +38,14 @@ def load_score_sde_pytorch(path: str | Path, config: ConfigDict | str | Path, we
     checkpoint = read_checkpoint(path)
     state_dict = checkpoint["model"] if weights == "raw" else averaged(checkpoint, path)
     run = from_score_sde_pytorch(state_dict, config)
-    return Run(run.model, run.config, step=int(checkpoint["step"]), weights=weights)
+    return dataclasses.replace(run, step=int(checkpoint["step"]), weights=weights)
+
+
+def model_of(experiment: Experiment, state_dict: Mapping[str, Any]) -> Any:
+    """The experiment's model with the tensors of a state dict."""
+    network = nnx.eval_shape(lambda: experiment.network(nnx.Rngs(0)))
+    load(network, state_dict)
+    return experiment.model_over(network)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

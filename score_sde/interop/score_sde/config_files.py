@@ -6,6 +6,7 @@ nothing of the caller's environment (``sys.path``, ``sys.modules``) is touched. 
 the tree that it comes from are preferred to ours.
 """
 
+import ast
 import builtins
 import types
 from collections.abc import Callable
@@ -14,7 +15,24 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from score_sde.interop.defaults import DEFAULTS
+from score_sde.interop.score_sde.defaults import DEFAULTS
+
+
+def is_original_file(path: Path) -> bool:
+    """Whether a Python file imports what only the original's config files do: torch, or their defaults."""
+    if path.suffix != ".py" or not path.is_file():
+        return False
+    try:
+        tree = ast.parse(path.read_text())
+    except SyntaxError:
+        return False  # it is told when the file is imported
+    imported = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return any(name.split(".")[0] == "torch" or name.split(".")[-1] in DEFAULTS for name in imported)
 
 
 def run_config_file(path: str | Path) -> ConfigDict:

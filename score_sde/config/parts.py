@@ -1,0 +1,170 @@
+"""The parts of an experiment: one section of a config each, and the room in which its constructors stand.
+
+A section's ``name`` chooses a constructor among the public names of the room (``denoising``, ``predictor_corrector``; upper
+case and underscores do not matter), or one of yours by its import path; the other fields are its arguments. A
+constructor that is added to its room, with its line in the room's ``__init__``, can be named at once: nothing is
+listed here but the rooms.
+"""
+
+import dataclasses
+import functools
+import importlib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from score_sde.config.signatures import parameters_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One kind of part.
+
+    room        the modules that hold the constructors, a name or several
+    accepts     which public names of the rooms are such constructors
+    default     the constructor unless the section names another
+    given       arguments that are no fields, because what builds the part supplies them
+    late        whether they are supplied at each call: then the part is the function itself with its fields bound
+    only        whether there is one constructor, ``default``, so that the section needs no name
+    """
+
+    room: str | tuple[str, ...]
+    accepts: Callable[[Any], bool] = lambda thing: True
+    default: str | None = None
+    given: tuple[str, ...] = ()
+    late: bool = False
+    only: bool = False
+
+    def choices(self) -> dict[str, Any]:
+        """The constructors by their short names; those of data sources are import paths, which load when used."""
+        rooms = (self.room,) if isinstance(self.room, str) else self.room
+        if self.only:
+            assert self.default is not None
+            return {self.default: getattr(importlib.import_module(rooms[0]), self.default)}
+        found: dict[str, Any] = {}
+        for room in rooms:
+            module = importlib.import_module(room)
+            found |= getattr(module, "SOURCES", None) or {
+                short(name): thing for name, thing in _public(module).items() if self.accepts(thing)
+            }
+        return found
+
+
+def short(name: str) -> str:
+    """``"PredictorCorrector"`` as "predictor_corrector", "NCSNpp" as "ncsnpp"."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{3})", "_", name).lower()
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two names differ in upper case, underscores and hyphens alone."""
+    return re.sub("[_-]", "", one).lower() == re.sub("[_-]", "", other).lower()
+
+
+@functools.cache
+def _public(module: Any) -> dict[str, Any]:
+    """What a module offers that can be called: the names that it lists, or else those that it defines."""
+    listed = getattr(module, "__all__", None)
+    names = listed or [
+        name for name, thing in vars(module).items() if getattr(thing, "__module__", "") == module.__name__
+    ]
+    things = {name: getattr(module, name) for name in names if not name.startswith("_")}
+    return {
+        name: thing for name, thing in things.items() if callable(thing) and not getattr(thing, "_is_protocol", False)
+    }
+
+
+# Which public names of a room are constructors of a part.
+
+
+def _leads(*names: str) -> Callable[[Any], bool]:
+    return lambda thing: tuple(parameters_of(thing))[: len(names)] == names
+
+
+def _takes(name: str) -> Callable[[Any], bool]:
+    return lambda thing: name in parameters_of(thing)
+
+
+def _has(*methods: str, base: str = "") -> Callable[[Any], bool]:
+    """A class with these methods, other than the base class."""
+    return lambda thing: (
+        isinstance(thing, type) and thing.__name__ != base and all(hasattr(thing, name) for name in methods)
+    )
+
+
+FROM_EXAMPLE = ("image_size", "channels", "shape", "spatial_dims", "num_classes")
+RUNTIME = ("model", "key", "n", "shape", "condition", "x_init", "start", "record", "save_every", "noise", "progress")
+
+SECTIONS: Mapping[str, Part] = {
+    "data": Part("score_sde.data.sources", given=("split",)),
+    "batches": Part(
+        "score_sde.data",
+        default="training_batches",
+        given=("source", "seed", "entries", "spatial", "sharding"),
+        only=True,
+    ),
+    "example": Part("score_sde.config.settings", default="Example", only=True),
+    "scaling": Part("score_sde.data", default="DataScaling", given=("levels",), only=True),
+    "sde": Part("score_sde.sde", _has("log_snr", base="SDE"), default="vp"),
+    "network": Part(
+        "score_sde.networks",
+        _takes("rngs"),
+        given=("rngs", *FROM_EXAMPLE, "sigmas", "data_in_unit_range"),
+    ),
+    "denoiser": Part(
+        ("score_sde.denoiser", "score_sde.guidance"),
+        _leads("sde", "network"),
+        default="network_denoiser",
+        given=("sde", "network", "dropout_keys"),
+    ),
+    "loss": Part(
+        "score_sde.losses",
+        _leads("model", "x0", "keys", "condition"),
+        default="denoising",
+        given=("model", "x0", "keys", "condition"),
+        late=True,
+    ),
+    "task": Part(
+        "score_sde.tasks",
+        _has("init", "loss", base="Task"),
+        default="diffusion",
+        given=("model", "loss_function", "scaling", "conditions"),
+    ),
+    "optim": Part("score_sde.training.optimizer", default="optimizer", given=("steps",), only=True),
+    "parallel": Part("score_sde.training.parallel", default="Parallel", given=("devices",), only=True),
+    "training": Part("score_sde.training.loop", default="Plan", only=True),
+    "logging": Part("score_sde.config.settings", default="Logging", only=True),
+    "sampler": Part(
+        "score_sde.samplers",
+        lambda thing: _leads("model", "key", "n", "shape")(thing) and thing.__name__ != "generate",
+        default="dpm_solver",
+        given=RUNTIME,
+        late=True,
+    ),
+    "guidance": Part("score_sde.guidance", _leads("model"), given=("model", "null")),
+    "evaluation": Part("score_sde.config.settings", default="Evaluation", only=True),
+}
+OPTIONAL = ("guidance",)
+"""Sections that may be None."""
+FOLLOWS = ("example",)
+"""Sections that follow from the data where a config does not have them."""
+
+MANY: Mapping[str, Part] = {
+    "conditions": Part("score_sde.conditions", default="Leaf", only=True),
+    "averages": Part("score_sde.training.averages", default="constant"),
+    "measures": Part("score_sde.evaluation", _has("measure"), given=()),
+}
+"""Sections that hold parts by names of your own."""
+
+MANY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"averages": {"ema": {}}}
+
+NESTED: Mapping[str, Part] = {
+    "weighting": Part("score_sde.losses.weightings", default="score_matching", given=("sde", "t"), late=True),
+    "times": Part("score_sde.losses.times", _has("quantile", "density"), default="uniform", given=("axis_name",)),
+    "noise_level": Part("score_sde.denoiser.levels", _leads("sde", "t"), given=("sde", "t"), late=True),
+    "rule": Part("score_sde.training.optimizer", _leads("rate"), default="adam", given=("rate",), late=True),
+    "predictor": Part("score_sde.samplers.predictors", _has("step")),
+    "corrector": Part("score_sde.samplers.correctors", _has("step")),
+    "time_grid": Part("score_sde.samplers.grids", _leads("sde", "steps"), given=("sde", "steps"), late=True),
+    "solver": Part("diffrax", _has("order", "error_order")),
+}
+"""Parameters, of whatever constructor, that are parts themselves."""

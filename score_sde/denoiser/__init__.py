@@ -1,0 +1,29 @@
+"""The language that everything downstream of a network speaks; see ``score_sde.denoiser.base``."""
+
+from score_sde.conditions import Condition
+from score_sde.denoiser.base import Cost, Denoiser
+from score_sde.denoiser.chains import ddpm_chain, smld_chain
+from score_sde.denoiser.levels import ddpm_label, log_noise_level, scaled_time, sigma_level, smld_label
+from score_sde.denoiser.predicting import FunctionDenoiser, Network, NetworkDenoiser, as_tree, check_condition
+from score_sde.denoiser.wrapper import WithoutDropout, Wrapper, without_dropout
+
+__all__ = [
+    "Condition",
+    "Cost",
+    "Denoiser",
+    "FunctionDenoiser",
+    "Network",
+    "NetworkDenoiser",
+    "WithoutDropout",
+    "Wrapper",
+    "as_tree",
+    "check_condition",
+    "ddpm_chain",
+    "ddpm_label",
+    "log_noise_level",
+    "scaled_time",
+    "sigma_level",
+    "smld_chain",
+    "smld_label",
+    "without_dropout",
+]

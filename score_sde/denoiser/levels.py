@@ -1,0 +1,31 @@
+"""What a network may be told of the time: functions of the process and t, (batch,) to (batch,)."""
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from score_sde.sde import SDE
+
+
+def scaled_time(sde: SDE, t: Array) -> Array:
+    """999 t/t_max: the original's VP and sub-VP networks, whatever the number of scales."""
+    return 999.0 * t / sde.t_max
+
+
+def sigma_level(sde: SDE, t: Array) -> Array:
+    """σ(t): the original's continuous VE networks."""
+    return sde.sigma(t)
+
+
+def log_noise_level(sde: SDE, t: Array) -> Array:
+    """c_noise = ln(σ/α)/4 = −λ/8 (Karras et al. 2022, Table 1)."""
+    return -sde.log_snr(t) / 8
+
+
+def ddpm_label(sde: SDE, t: Array) -> Array:
+    """t (N − 1), not rounded: the original's discrete VP networks."""
+    return t * (sde.num_scales - 1)  # type: ignore[attr-defined]
+
+
+def smld_label(sde: SDE, t: Array) -> Array:
+    """(t_max − t)(N − 1), rounded: the original's discrete VE networks, where label 0 is the largest σ."""
+    return jnp.round((sde.t_max - t) * (sde.num_scales - 1))  # type: ignore[attr-defined]

@@ -1,0 +1,167 @@
+"""Denoisers made from one kind of prediction: a network's, or that of any function."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Key
+
+from score_sde import prediction
+from score_sde.checks import Sample, as_time, is_concrete, per_sample, require
+from score_sde.conditions import Condition
+from score_sde.denoiser.base import Denoiser
+from score_sde.denoiser.levels import log_noise_level, scaled_time
+from score_sde.prediction import Kind
+from score_sde.sde import SDE
+
+Call = Callable[[], Array]
+
+
+@runtime_checkable
+class Network(Protocol):
+    """A plain function of arrays; it knows no SDE and holds no random state."""
+
+    def __call__(self, x, noise_level, condition=None, *, dropout_keys=None) -> Any: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictingDenoiser(Denoiser):
+    """A denoiser made from one kind of prediction; what it predicts is returned as it is.
+
+    Subclasses define ``call``: what remains to be called for the prediction at x_t = x. It is called here, so that no
+    frames stand between a sampler's step and the network when something fails in it.
+    """
+
+    predicts: Kind = dataclasses.field(metadata={"static": True}, kw_only=True)
+    sigma_data: float = dataclasses.field(default=0.5, metadata={"static": True}, kw_only=True)  # for "edm" alone
+
+    def __post_init__(self):
+        prediction.check_kind(self.predicts)
+        require(self.sigma_data > 0, f"sigma_data = {self.sigma_data}; it must be positive")
+
+    def call(self, x: Sample, t: Float[Array, "batch"], condition: Condition) -> Call:
+        """The prediction at x_t = x, ready to be called."""
+        raise TypeError(f"{type(self).__name__} does not define call(x, t, condition)")
+
+    @property
+    def defined_without_signal(self) -> bool:
+        return self.predicts not in ("noise", "score")
+
+    def predict(self, x: Sample, t: ArrayLike, condition: Condition = None) -> tuple[Sample, Sample]:
+        p = like(x, self._prepared(x, t, condition)())
+        return prediction.decode(self.predicts, self.sde, x, p, as_time(t, self.sde.t_max), self.sigma_data)
+
+    def denoise(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
+        if self.predicts != "data":
+            return super().denoise(x, t, condition)
+        return like(x, self._prepared(x, t, condition)())
+
+    def noise(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
+        if self.predicts != "noise":
+            return super().noise(x, t, condition)
+        return like(x, self._prepared(x, t, condition)())
+
+    def noise_on_chain(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
+        return self.noise(x, t, condition) if self.predicts == "noise" else super().noise_on_chain(x, t, condition)
+
+    def score(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
+        if self.predicts != "score":
+            return super().score(x, t, condition)
+        return like(x, self._prepared(x, t, condition)())
+
+    def velocity(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
+        if self.predicts != "velocity":
+            return super().velocity(x, t, condition)
+        return like(x, self._prepared(x, t, condition)())
+
+    def _prepared(self, x: Sample, t: ArrayLike, condition: Condition) -> Call:
+        t = as_time(t, self.sde.t_max, x)
+        if not self.defined_without_signal and is_concrete(t) and self._without_signal(t):
+            raise ValueError(
+                f"predicts = {self.predicts!r} cannot be used at t = {self.sde.t_max:g} of {type(self.sde).__name__}: "
+                "alpha is 0 there and the posterior mean would be 0/0. Begin at t_max_sampling = "
+                f'{self.sde.t_max_sampling:g}, or let the network predict "v" or "velocity"'
+            )
+        check_condition(condition, x)
+        return self.call(x, jnp.broadcast_to(t, x.shape[:1]), condition)
+
+    def _without_signal(self, t: Array) -> bool:
+        """Whether α(t) = 0 somewhere; t may be a constant inside jit. False where the SDE itself cannot be looked at."""
+        with jax.ensure_compile_time_eval():
+            alpha = self.sde.alpha(t)
+        return is_concrete(alpha) and bool(np.any(np.asarray(alpha) == 0))
+
+
+@dataclasses.dataclass(frozen=True)
+class FunctionDenoiser(PredictingDenoiser):
+    """A denoiser from any ``function(x, t, condition)`` that returns what ``predicts`` says; t comes as (batch,)."""
+
+    function: Callable
+
+    def __post_init__(self):
+        super().__post_init__()
+        object.__setattr__(self, "function", as_tree(self.function, "function"))
+
+    def call(self, x: Sample, t: Float[Array, "batch"], condition: Condition) -> Call:
+        return functools.partial(self.function, x, t, condition)
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkDenoiser(PredictingDenoiser):
+    """A denoiser from a network. ``noise_level(sde, t)`` is what the network is told of t, shape (batch,); unless
+    given, it is ``log_noise_level`` for "edm" and ``scaled_time`` for all other predictions.
+
+    The network is a Flax NNX module, another pytree that can be called, or a plain function (which is then static).
+    Parameters are the leaves, so ``jax.grad`` with respect to the denoiser is the gradient of the parameters.
+    """
+
+    network: Network
+    noise_level: Callable[[SDE, Array], Array] | None = dataclasses.field(
+        default=None, metadata={"static": True}, kw_only=True
+    )
+    dropout_keys: Key[Array, "batch"] | None = dataclasses.field(default=None, kw_only=True)
+
+    def __post_init__(self):
+        super().__post_init__()
+        object.__setattr__(self, "network", as_tree(self.network, "network"))
+
+    def with_dropout(self, keys: Key[Array, "batch"]) -> "NetworkDenoiser":
+        return dataclasses.replace(self, dropout_keys=keys)
+
+    def call(self, x: Sample, t: Float[Array, "batch"], condition: Condition) -> Call:
+        noise_level = self.noise_level or (log_noise_level if self.predicts == "edm" else scaled_time)
+        level = noise_level(self.sde, t).astype(x.dtype)
+        if self.predicts == "edm":
+            variance = self.sde.sigma(t) ** 2 + (self.sde.alpha(t) * self.sigma_data) ** 2
+            x = x / per_sample(jnp.sqrt(variance), x)  # c_in
+        return functools.partial(self.network, x, level, condition, dropout_keys=self.dropout_keys)
+
+
+def like(x: Sample, prediction: Array) -> Sample:
+    """The prediction; a ValueError unless it has the shape of x."""
+    require(
+        jnp.shape(prediction) == x.shape, f"the network returned shape {jnp.shape(prediction)} for x of shape {x.shape}"
+    )
+    return prediction
+
+
+def as_tree(function: Callable, name: str) -> Any:
+    """A callable as a pytree: a plain function becomes one without leaves, a pytree stays as it is."""
+    if not callable(function):
+        raise TypeError(f"{name} = {function!r} cannot be called; give a function or a module")
+    return jax.tree_util.Partial(function) if jax.tree_util.all_leaves([function]) else function
+
+
+def check_condition(condition: Condition, x: Sample) -> None:
+    """Raise a ValueError unless every leaf of the condition leads with the batch axis of x."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(condition):
+        name, shape = jax.tree_util.keystr(path), jnp.shape(leaf)
+        require(
+            shape[:1] == x.shape[:1],
+            f"condition{name} has shape {shape}; its first axis must be the batch of x, {x.shape[:1]}",
+        )

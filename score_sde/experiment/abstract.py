@@ -1,0 +1,45 @@
+"""Every part of an experiment once, without numbers: whatever a constructor refuses is refused before step 1."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from score_sde.denoiser import FunctionDenoiser
+from score_sde.experiment.experiment import Experiment
+
+SHAPE = (2,)
+"""Of the examples with which losses and samplers are traced: they do not depend on it."""
+
+
+def check(experiment: Experiment) -> None:
+    """Build all parts, and trace model, loss and sampler; a ValueError that names the section of what is refused."""
+    for name in ("scaling", "conditions", "sde", "task", "averages", "parallel", "plan", "logging", "evaluation"):
+        getattr(experiment, name)
+    experiment.optimizer()
+    _ = experiment.measures
+    model = jax.eval_shape(experiment.task.init, jax.random.key(0))
+    conditions = experiment.conditions
+    if conditions:
+        experiment.guided(model, conditions.null)
+    # The exact denoiser of data at 0 stands for the network: it costs nothing, and knows every time of every process.
+    simple = FunctionDenoiser(experiment.sde, _zero, predicts="data")
+    keys = jax.random.split(jax.random.key(0), 2)
+    with _section("config.loss"):
+        jax.eval_shape(lambda keys: experiment.loss()(simple, jnp.zeros((2, *SHAPE)), keys, None), keys)
+    with _section("config.sampler"):
+        jax.eval_shape(lambda key: experiment.sampler(simple, key, 2, SHAPE, condition=None), keys[0])
+
+
+def _zero(x: Any, t: Any, condition: Any) -> Any:
+    return jnp.zeros_like(x)
+
+
+@contextlib.contextmanager
+def _section(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from error

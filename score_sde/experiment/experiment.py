@@ -1,0 +1,242 @@
+"""What a config names, as values: data, model, task, optimiser, sampler, each built when it is first asked for."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+import jax
+from flax import nnx
+from jaxtyping import Key
+from ml_collections import ConfigDict
+
+from score_sde import config as configs
+from score_sde.conditions import Condition, Conditions
+from score_sde.config.settings import Evaluation, Example, Logging
+from score_sde.data import DataScaling, Source
+from score_sde.randomness import INITIALISATION
+from score_sde.sde import SDE
+from score_sde.training import Parallel, Task
+from score_sde.training.loop import Plan
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Experiment:
+    """A checked config, and its parts. ``Experiment.of(config)`` makes one from what a user wrote.
+
+    ``resolve`` is what a reference to another run stands for; see ``score_sde.experiment.loading``.
+    """
+
+    config: ConfigDict
+    resolve: Callable[[Mapping], Any] | None = None
+
+    @classmethod
+    def of(
+        cls, config: Mapping[str, Any] | ConfigDict, resolve: Callable[[Mapping], Any] | None = None
+    ) -> "Experiment":
+        """With every default, and with what follows from the data; a ValueError that lists what cannot be used."""
+        return cls(ConfigDict(_with_facts(configs.checked(as_sections(config)))), resolve)
+
+    # Data.
+
+    def source(self, split: str = "train") -> Source:
+        """The data; their examples must be what the config says of one."""
+        source = configs.build(self._sections, "data", split=split)
+        wanted, found = self.example, facts_of(source)
+        for name in ("shape", "levels", "classes"):
+            mine, theirs = getattr(wanted, name), getattr(found, name)
+            if mine != theirs and not (name == "classes" and mine is None):
+                raise ValueError(
+                    f"config.example.{name} = {mine}, but the data ({source.name}) have {theirs}; correct it or leave "
+                    "config.example out, or let the source resize"
+                )
+        return source
+
+    @cached_property
+    def example(self) -> Example:
+        """What one example is."""
+        example = configs.build(self._sections, "example")
+        return dataclasses.replace(example, shape=tuple(example.shape))
+
+    @cached_property
+    def scaling(self) -> DataScaling:
+        """The map between data and model space."""
+        levels = self.example.levels
+        dequantize = bool(self.config.scaling.get("dequantize")) and levels is not None
+        section = {**self._sections["scaling"], "dequantize": dequantize}  # continuous data have no cells to fill
+        return configs.build({**self._sections, "scaling": section}, "scaling", levels=levels)
+
+    @cached_property
+    def conditions(self) -> Conditions:
+        """The leaves of the model's condition; a label has as many classes as the data."""
+        leaves = configs.build_many(self._sections, "conditions")
+        for name, leaf in leaves.items():
+            if leaf.empty is None and leaf.encoder is None and (leaf.key or name) == "label":
+                if self.example.classes is None:
+                    raise ValueError(
+                        f"config.conditions.{name} is made from labels, but the data have none (config.example.classes)"
+                    )
+                leaves[name] = dataclasses.replace(leaf, classes=self.example.classes)
+            elif leaf.dropout > 0 and leaf.empty is None:
+                raise ValueError(
+                    f"config.conditions.{name}.null is missing: dropout = {leaf.dropout} needs the value that stands "
+                    "for 'not told'; or set dropout = 0"
+                )
+        return Conditions(leaves)
+
+    # The model and what is trained.
+
+    @cached_property
+    def sde(self) -> SDE:
+        """The forward process."""
+        return configs.build(self._sections, "sde")
+
+    def network(self, rngs: nnx.Rngs) -> Any:
+        """The network, with what follows from an example and the process for those parameters that it has."""
+        *spatial, channels = self.example.shape
+        sizes = spatial[0] if len(set(spatial)) == 1 else tuple(spatial)
+        labels = [leaf.classes for leaf in self.conditions.leaves.values() if leaf.classes is not None]
+        given = {
+            "rngs": rngs,
+            "image_size": sizes,
+            "channels": channels,
+            "spatial_dims": len(spatial),
+            "shape": self.example.shape,
+            "num_classes": labels[0] if labels else None,
+            "sigmas": self._table_of_sigmas(),
+            "data_in_unit_range": not self.config.scaling.centered,
+        }
+        if self._network_needs("num_classes"):
+            given["num_classes"] = self.example.classes
+        if self._network_needs("image_size") and len(self.example.shape) < 2:
+            raise ValueError(
+                f"config.network.name = {self.config.network.name!r} is for images, but an example has shape "
+                f"{self.example.shape}; use 'mlp' or 'resnet'"
+            )
+        return configs.build(self._sections, "network", **given)
+
+    def model(self, key: Key) -> Any:
+        """The network as a denoiser (or what else ``config.denoiser`` names), with its first parameters."""
+        return self.model_over(self.network(nnx.Rngs(jax.random.fold_in(key, INITIALISATION))))
+
+    def model_over(self, network: Any) -> Any:
+        """The same over a network that is there."""
+        return configs.build(self._sections, "denoiser", sde=self.sde, network=network)
+
+    def loss(self, *, axis_name: str | None = None, stratified: bool | None = None) -> Callable:
+        """The loss, as a function (model, x0, keys, condition) -> (batch,).
+
+        ``axis_name``: for a step under ``jax.pmap``; ``stratified``: whether times are drawn evenly over a batch, unless
+        given as the config says.
+        """
+        section = dict(self._sections["loss"])
+        if stratified is not None and "times" in configs.parameters_of(configs.constructor_of(self._sections, "loss")):
+            times = section.get("times", {"name": "uniform"})
+            times = times.get("times", {"name": "uniform"}) if times["name"] == "stratified" else times
+            section["times"] = {"name": "stratified", "times": times} if stratified else times
+        return configs.build({**self._sections, "loss": section}, "loss", axis_name=axis_name)
+
+    @cached_property
+    def task(self) -> Task:
+        """What is trained."""
+        return self.task_over()
+
+    def task_over(self, *, axis_name: str | None = None, stratified: bool | None = None) -> Task:
+        """The same with another loss; see ``loss``."""
+        return configs.build(
+            self._sections,
+            "task",
+            model=self.model,
+            loss_function=self.loss(axis_name=axis_name, stratified=stratified),
+            scaling=self.scaling,
+            conditions=self.conditions,
+            resolve=self.resolve,
+        )
+
+    # How it is trained.
+
+    def optimizer(self) -> tuple[Any, Callable]:
+        """The optimiser, and the learning rate of a step."""
+        return configs.build(self._sections, "optim", steps=self.config.training.steps)
+
+    @cached_property
+    def averages(self) -> dict[str, Callable]:
+        """The moving averages of the parameters, by name."""
+        return configs.build_many(self._sections, "averages")
+
+    @cached_property
+    def parallel(self) -> Parallel:
+        """How a step lies over devices."""
+        return configs.build(self._sections, "parallel")
+
+    @cached_property
+    def plan(self) -> Plan:
+        """How long the training is, and what happens when."""
+        return configs.build(self._sections, "training")
+
+    @cached_property
+    def logging(self) -> Logging:
+        """What a training leaves beside its checkpoints."""
+        return configs.build(self._sections, "logging")
+
+    # How it is used.
+
+    @cached_property
+    def sampler(self) -> Callable:
+        """The sampler, as a function (model, key, n, shape, condition=…, …)."""
+        return configs.build(self._sections, "sampler")
+
+    def guided(self, model: Any, condition: Condition) -> Any:
+        """The model that the config samples from under this condition."""
+        if condition is None or self.config.guidance is None:
+            return model
+        return configs.build(self._sections, "guidance", model=model, null=self.conditions.null, resolve=self.resolve)
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """Which checkpoints are evaluated, and on what."""
+        return configs.build(self._sections, "evaluation")
+
+    @cached_property
+    def measures(self) -> dict[str, Any]:
+        """The evaluators by name: those of the config, or else the task's own."""
+        return configs.build_many(self._sections, "measures") or dict(self.task.evaluators())
+
+    @cached_property
+    def _sections(self) -> dict[str, Any]:
+        return self.config.to_dict()
+
+    def _network_needs(self, parameter: str) -> bool:
+        """Whether the network's constructor has this parameter without a default."""
+        fields = configs.parameters_of(configs.constructor_of(self._sections, "network"))
+        return parameter in fields and fields[parameter].default is fields[parameter].empty
+
+    def _table_of_sigmas(self) -> Any:
+        """The noise levels that a network is told by their labels, in descending order: label 0 is the largest."""
+        network = self.config.network
+        if not network.get("scale_by_sigma") or network.get("embedding_type", "positional") != "positional":
+            return None
+        if not hasattr(self.sde, "discrete_sigmas"):
+            raise ValueError(
+                "config.network.scale_by_sigma = True with a positional embedding divides by a table of noise levels, "
+                f"which config.sde.name = {self.config.sde.name!r} does not have; set it to False, or use 've'"
+            )
+        return self.sde.discrete_sigmas()[::-1]
+
+
+def as_sections(config: Mapping[str, Any] | ConfigDict) -> dict[str, Any]:
+    """A config as plain nested dictionaries."""
+    return config.to_dict() if isinstance(config, ConfigDict) else dict(config)
+
+
+def facts_of(source: Source) -> Example:
+    """What one example of a source is."""
+    return Example(tuple(source.shape), source.levels, source.num_classes)
+
+
+def _with_facts(sections: dict[str, Any]) -> dict[str, Any]:
+    """The config with what follows from the data, where it does not say it."""
+    if sections["example"] is not None:
+        return sections
+    facts = facts_of(configs.build(sections, "data", split="train"))
+    return {**sections, "example": dataclasses.asdict(facts)}

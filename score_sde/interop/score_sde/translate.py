@@ -1,0 +1,190 @@
+"""From the original's config schema, that of 2021, to ours. What its code had hard-wired is written down as a field."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from score_sde.config import files
+from score_sde.interop.score_sde.config_files import is_original_file, run_config_file
+from score_sde.interop.score_sde.originals import completed
+
+MARKS = ("model", "sampling", "eval")
+"""Sections that the original's schema has and ours does not."""
+DATASETS = {"cifar10": "cifar10", "svhn": "svhn", "celeba": "celeba", "lsun": "lsun", "celebahq": "celebahq"}
+RESIZED = ("celeba", "celebahq", "lsun", "images")
+
+
+def read_config(path_or_config: str | Path | ConfigDict) -> ConfigDict:
+    """A config in our schema, from a file or a ConfigDict of ours or of the original.
+
+    A file of the original's imports ``torch`` or its defaults, and a config of it has a section ``model``,
+    ``sampling`` or ``eval``; ours have neither.
+    """
+    if isinstance(path_or_config, ConfigDict):
+        config = path_or_config
+    elif is_original_file(Path(path_or_config)):
+        config = run_config_file(path_or_config)
+    else:
+        config = files.read(path_or_config)
+    return translate(config) if is_original(config) else config
+
+
+def is_original(config: Mapping[str, Any] | ConfigDict) -> bool:
+    """Whether a config is in the original's schema; a ValueError if it is in both."""
+    theirs = [name for name in MARKS if name in config]
+    ours = [name for name in ("network", "sde", "denoiser", "sampler", "evaluation") if name in config]
+    if theirs and ours:
+        raise ValueError(
+            f"config.{theirs[0]} belongs to the schema of yang-song/score_sde, config.{ours[0]} to ours; use one of them"
+        )
+    return bool(theirs)
+
+
+def translate(original: ConfigDict) -> ConfigDict:
+    """The same experiment in our schema."""
+    config = completed(original)
+    process = _choose(config, "training.sde", {"vesde": "ve", "vpsde": "vp", "subvpsde": "sub_vp"})
+    parts = {
+        "seed": config.seed,
+        **_data(config),
+        "sde": _sde(config, process),
+        "network": _network(config),
+        **_model_and_loss(config, process),
+        **_training(config),
+        "sampler": _sampler(config, process),
+        "evaluation": {"batch_size": config.eval.batch_size, "samples": config.eval.num_samples},
+    }
+    if config.eval.enable_bpd:
+        parts["measures"] = {"held_out_loss": {}, "loss_per_level": {}, "bits_per_dim": {}}
+    return ConfigDict(parts)
+
+
+def _data(config: ConfigDict) -> dict[str, Any]:
+    data = config.data
+    name = data.dataset.lower().replace("-", "")
+    name = name if name in DATASETS else data.dataset
+    source = {"name": name}
+    if name in RESIZED:
+        source["size"] = data.image_size
+    if name == "lsun":
+        source["category"] = data.get("category", "bedroom")
+    return {
+        "data": source,
+        "example": {"shape": (data.image_size, data.image_size, data.num_channels), **_levels(name)},
+        "batches": {"batch_size": config.training.batch_size, **({} if data.random_flip else {"flip": False})},
+        "scaling": {"centered": data.centered, "dequantize": data.uniform_dequantization},
+    }
+
+
+def _levels(name: str) -> dict[str, int]:
+    """The original's data are bytes; the digits that we bring along have 17 levels."""
+    return {"levels": 17 if name == "digits" else 256}
+
+
+def _sde(config: ConfigDict, process: str) -> dict[str, Any]:
+    model = config.model
+    if process == "ve":
+        scale = {"sigma_min": model.sigma_min, "sigma_max": model.sigma_max, "num_scales": model.num_scales}
+    else:
+        scale = {"beta_min": model.beta_min, "beta_max": model.beta_max}
+        scale |= {"num_scales": model.num_scales} if process == "vp" else {}
+    return {"name": process, **scale}
+
+
+def _network(config: ConfigDict) -> dict[str, Any]:
+    _choose(config, "model.normalization", {"groupnorm": None})
+    model, name = config.model, config.model.name.lower()
+    fields = ["nf", "ch_mult", "num_res_blocks", "attn_resolutions", "dropout", "resamp_with_conv", "conditional"]
+    fields += ["scale_by_sigma"]
+    texts = ["nonlinearity"]
+    if name == "ncsnpp":
+        fields += ["fir", "fir_kernel", "skip_rescale", "fourier_scale", "init_scale"]
+        texts += ["resblock_type", "progressive", "progressive_input", "progressive_combine", "embedding_type"]
+    return {"name": name, **{key: model[key] for key in fields}, **{key: model[key].lower() for key in texts}}
+
+
+def _model_and_loss(config: ConfigDict, process: str) -> dict[str, Any]:
+    """continuous   VE: the score, told σ(t).         Others: the noise, told 999 t.
+    discrete     VE: the score, told the label.    VP: the noise, told the label; its standard deviation from a table.
+    """
+    training = config.training
+    reduce = "mean" if training.reduce_mean else "half_sum"
+    if not training.continuous:
+        if process == "sub_vp":
+            raise ValueError(
+                "config.training.continuous = False with config.training.sde = 'subvpsde': only 'vpsde' and 'vesde' have "
+                "a discrete chain to train on; set config.training.continuous = True"
+            )
+        chain = "smld_chain" if process == "ve" else "ddpm_chain"
+        return {"denoiser": {"name": chain}, "loss": {"name": "discrete", "reduce": reduce}}
+    told = {"predicts": "score", "noise_level": "sigma_level"} if process == "ve" else {}
+    weighting = "likelihood" if training.likelihood_weighting else "score_matching"
+    return {
+        "denoiser": told or {"predicts": "noise", "noise_level": "scaled_time"},
+        "loss": {"name": "denoising", "reduce": reduce, "weighting": {"name": weighting}},
+    }
+
+
+def _training(config: ConfigDict) -> dict[str, Any]:
+    training, optim = config.training, config.optim
+    _choose(config, "optim.optimizer", {"adam": None})
+    return {
+        "training": {
+            "steps": training.n_iters,
+            "log_every": training.log_freq,
+            "evaluate_every": training.eval_freq,
+            "checkpoint_every": training.snapshot_freq_for_preemption,
+            "snapshot_every": training.snapshot_freq,
+        },
+        "logging": {} if training.snapshot_sampling else {"preview": 0},
+        "optim": {
+            "lr": optim.lr,
+            "warmup": optim.warmup,
+            "clip": optim.grad_clip if optim.grad_clip >= 0 else None,
+            "l2": optim.weight_decay,
+            "rule": {"name": "adam", "b1": optim.beta1, "eps": optim.eps},
+        },
+        "averages": {"ema": {"rate": config.model.ema_rate}},
+    }
+
+
+def _sampler(config: ConfigDict, process: str) -> dict[str, Any]:
+    """Hard-wired in the original: N steps of length 1/N from even times, and Langevin's norms over the batch."""
+    sampling = config.sampling
+    method = _choose(config, "sampling.method", {"pc": "pc", "ode": "ode"})
+    if method == "ode":
+        return {"name": "ode", "final": "denoise" if sampling.noise_removal else "none"}
+    flow = sampling.probability_flow
+    predictors: dict[str, dict[str, Any] | None] = {
+        "euler_maruyama": {"name": "euler_maruyama", "stochasticity": 0.0 if flow else 1.0},
+        "reverse_diffusion": {"name": "reverse_diffusion", "probability_flow": flow},
+        # Its ancestral step has variance β_k for VP and the posterior's for VE.
+        "ancestral_sampling": {"name": "ancestral", "variance": "posterior" if process == "ve" else "forward"},
+        "none": None,
+    }
+    steps = sampling.n_steps_each
+    correctors: dict[str, dict[str, Any] | None] = {
+        "langevin": {"name": "langevin", "snr": sampling.snr, "steps": steps, "norms": "batch"},
+        "ald": {"name": "annealed_langevin", "snr": sampling.snr, "steps": steps},
+        "none": None,
+    }
+    return {
+        "name": "predictor_corrector",
+        "steps": config.model.num_scales,
+        "predictor": _choose(config, "sampling.predictor", predictors),
+        "corrector": _choose(config, "sampling.corrector", correctors),
+        "time_grid": "published",
+        "final": "mean" if sampling.noise_removal else "none",
+    }
+
+
+def _choose(config: ConfigDict, path: str, allowed: Mapping[str, Any]) -> Any:
+    """What the text at this path stands for."""
+    section, name = path.split(".")
+    value = config[section][name]
+    key = value.lower() if isinstance(value, str) else value
+    if key not in allowed:
+        raise ValueError(f"config.{path} = {value!r}; allowed: {', '.join(map(repr, allowed))}")
+    return allowed[key]

@@ -1,0 +1,5 @@
+"""What is trained: a model, its loss, and what follows from it. See ``score_sde.training.task`` for the protocol."""
+
+from score_sde.tasks.diffusion import Diffusion
+
+__all__ = ["Diffusion"]

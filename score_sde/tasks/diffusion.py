@@ -1,0 +1,40 @@
+"""Training a denoiser: data and conditions to model space, and a loss of ``score_sde.losses`` on them."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from jaxtyping import Array, Float, Key
+
+from score_sde import losses
+from score_sde.conditions import Conditions
+from score_sde.data.scaling import DataScaling
+from score_sde.denoiser import Denoiser, without_dropout
+from score_sde.randomness import Purpose, for_each
+from score_sde.training.task import Batch, Context, Task
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Diffusion(Task):
+    """A denoiser and a loss (model, x0, keys, condition) -> (batch,), such as ``losses.denoising``.
+
+    ``model``: the function of a key that makes the denoiser with its first parameters.
+    """
+
+    model: Callable[[Key[Array, ""]], Denoiser]
+    loss_function: Callable[..., Float[Array, "batch"]] = losses.denoising
+    scaling: DataScaling = DataScaling()
+    conditions: Conditions = Conditions()
+
+    def init(self, key: Key[Array, ""]) -> Denoiser:
+        return self.model(key)
+
+    def loss(
+        self, context: Context, batch: Batch, keys: Key[Array, "batch"]
+    ) -> tuple[Float[Array, "batch"], Mapping[str, Float[Array, "batch"]]]:
+        model, condition = context.model, self.conditions.of(batch)
+        if context.training:
+            condition = self.conditions.dropped(condition, keys)
+        else:
+            model = without_dropout(model)
+        x0 = self.scaling.forward(batch["data"], for_each(keys, Purpose.DEQUANTIZATION))
+        return self.loss_function(model, x0, keys, condition), {}
