@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 from flax import nnx
-from jaxtyping import Key
+from jaxtyping import Array, Key
 from ml_collections import ConfigDict
 
 from score_sde import config as configs
@@ -115,7 +115,7 @@ class Experiment:
             )
         return configs.build(self._sections, "network", **given)
 
-    def model(self, key: Key) -> Any:
+    def model(self, key: Key[Array, ""]) -> Any:
         """The network as a denoiser (or what else ``config.denoiser`` names), with its first parameters."""
         return self.model_over(self.network(nnx.Rngs(jax.random.fold_in(key, INITIALISATION))))
 

@@ -4,6 +4,7 @@ First parameters are the same numbers; losses, training steps and samples agree 
 sum is up to 1e-6 of its largest terms, hence the absolute tolerance).
 """
 
+import inspect
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from ml_collections import ConfigDict
 
 import score_sde as ss
@@ -123,19 +125,18 @@ class Built(Exception):
 
 
 def constructor_arguments(experiment: Experiment, monkeypatch) -> dict:
-    import inspect
-
-    signature = inspect.signature(ss.networks.NCSNpp.__init__)
+    signature = inspect.signature(ss.networks.NCSNpp.__init__, eval_str=True)
 
     def record(self, *arguments, **options):
         bound = signature.bind(self, *arguments, **options)
         bound.apply_defaults()
         raise Built({name: plain(value) for name, value in bound.arguments.items() if name not in ("self", "rngs")})
 
+    record.__signature__ = signature  # type: ignore[attr-defined]
     with monkeypatch.context() as patch:
         patch.setattr("score_sde.networks.ncsnpp.NCSNpp.__init__", record)
         with pytest.raises(Built) as built:
-            experiment.network(None)
+            experiment.network(nnx.Rngs(0))
     return built.value.args[0]
 
 
