@@ -21,11 +21,14 @@ Times: TypeAlias = Float[Array, "..."]  # () or (batch,)
 
 
 def is_concrete(value: ArrayLike) -> bool:
-    """Whether ``value`` can be looked at now: an argument of jit, vmap and grad cannot, a constant can.
+    """Whether ``value`` can be looked at now: an argument of jit, vmap and grad cannot, nor an array that lies on several
+    hosts; a constant can.
 
     Look with NumPy: inside jit whatever ``jnp`` makes of a constant is no constant any more.
     """
-    return not isinstance(value, jax.core.Tracer)
+    if isinstance(value, jax.core.Tracer):
+        return False
+    return not isinstance(value, jax.Array) or value.is_fully_addressable
 
 
 def require(condition: bool, message: str) -> None:

@@ -35,6 +35,7 @@ from ml_collections import ConfigDict
 from score_sde import config as configs
 from score_sde import experiment
 from score_sde.data import commands as data_commands
+from score_sde.data.contact_sheet import contact_sheet
 from score_sde.interop import commands as interop_commands
 from score_sde.interop import read_config
 
@@ -154,7 +155,7 @@ def _tools(words: list[str]) -> int:
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     data = commands.add_parser("data", help="look at data, prepare a set of TensorFlow Datasets")
-    data_commands.add_commands(data.add_subparsers(required=True, metavar="command"))
+    data_commands.add_commands(data.add_subparsers(required=True, metavar="command"), contact_sheet)
     interop_commands.add_commands(commands)
     options = vars(parser.parse_args(words))
     try:

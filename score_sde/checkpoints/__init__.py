@@ -1,7 +1,7 @@
 """Checkpoints: whole or not there, with a hash of every file; states to go on from, and light snapshots of weights."""
 
-from score_sde.checkpoints.store import DamagedError, load_arrays
 from score_sde.checkpoints.states import Checkpoints, check_about, resumed
+from score_sde.checkpoints.store import DamagedError, load_arrays
 from score_sde.checkpoints.weights import find, hash_of, save, snapshots, steps
 
 __all__ = [

@@ -1,7 +1,7 @@
 """The checkpoints of a training: when they are written, which are kept, and where a training goes on.
 
-    checkpoints/STEP    all that a training goes on from; the newest two are kept
-    snapshots/STEP      the weights and their averages alone, kept for good
+checkpoints/STEP    all that a training goes on from; the newest two are kept
+snapshots/STEP      the weights and their averages alone, kept for good
 """
 
 from collections.abc import Callable, Mapping

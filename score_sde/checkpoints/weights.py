@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from score_sde.checkpoints import store
-from score_sde.checkpoints.store import Groups
 from score_sde.checkpoints.states import CHECKPOINTS, FORMAT, SNAPSHOTS
+from score_sde.checkpoints.store import Groups
 
 
 def steps(workdir: str | Path) -> list[int]:

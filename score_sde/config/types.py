@@ -44,7 +44,7 @@ def fitted(value: Any, annotation: Any) -> Any:
 
 def admits(annotation: Any, kind: type) -> bool:
     """Whether a value of this type may stand for the annotation as it is."""
-    return any(each in (kind, Any) or kind is str and _is_literal(each) for each in _alternatives(annotation))
+    return any(each in (kind, Any) or (kind is str and _is_literal(each)) for each in _alternatives(annotation))
 
 
 def parsed(text: str, annotation: Any) -> Any:

@@ -1,5 +1,25 @@
-"""What a finished run is worth: loss on held-out data, bits per dimension, samples. Behind --mode=eval and =sample."""
+"""What a model is worth: evaluators, and one pass that feeds them held-out examples or samples and goes on where it stopped."""
 
-from score_sde.evaluation.commands import evaluate, sample
+from score_sde.evaluation.bits_per_dim import BitsPerDim
+from score_sde.evaluation.evaluator import Evaluator, PerExample, Subject
+from score_sde.evaluation.frechet import frechet
+from score_sde.evaluation.held_out_loss import HeldOutLoss
+from score_sde.evaluation.loss_per_level import LossPerLevel
+from score_sde.evaluation.one_pass import evaluate
+from score_sde.evaluation.save_samples import SaveSamples
+from score_sde.evaluation.stream import Stream, examples, samples
 
-__all__ = ["evaluate", "sample"]
+__all__ = [
+    "BitsPerDim",
+    "Evaluator",
+    "HeldOutLoss",
+    "LossPerLevel",
+    "PerExample",
+    "SaveSamples",
+    "Stream",
+    "Subject",
+    "evaluate",
+    "examples",
+    "frechet",
+    "samples",
+]

@@ -1,9 +1,10 @@
 """An experiment: what a config names, as values; its training, evaluation and samples; the folder that it lies in."""
 
+from score_sde.experiment.evaluate import evaluate, sample
 from score_sde.experiment.experiment import Experiment
 from score_sde.experiment.loading import experiment_of, load, save
 from score_sde.experiment.run import Run
 from score_sde.experiment.train import train
 from score_sde.experiment.workdir import read_config
 
-__all__ = ["Experiment", "Run", "experiment_of", "load", "read_config", "save", "train"]
+__all__ = ["Experiment", "Run", "evaluate", "experiment_of", "load", "read_config", "sample", "save", "train"]

@@ -6,16 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from score_sde import losses, plots
-from score_sde.conditions import Conditions
-from score_sde.data import DataScaling, Source
+from score_sde import plots
+from score_sde.data import Source
 from score_sde.data.batches import take
 from score_sde.devices import gathered
+from score_sde.evaluation import Subject
 from score_sde.experiment.experiment import Experiment
 from score_sde.experiment.run import Run
-from score_sde.parameters import split
 from score_sde.randomness import keys_of
-from score_sde.training import Context, Task, TrainState
+from score_sde.training import TrainState
+from score_sde.training.measured import measured_loss
 from score_sde.training.metrics import Metrics, read
 
 
@@ -26,52 +26,44 @@ class HeldOut:
     """
 
     def __init__(self, experiment: Experiment):
-        self.task = experiment.task_over(stratified=True)  # even times make one batch's mean steadier
+        task = experiment.task_over(stratified=True)  # even times make one batch's mean steadier
+        self.loss = measured_loss(task, experiment.averages)
         self.source = experiment.source(experiment.evaluation.split)
         self.seed = experiment.config.seed
         self.size = min(experiment.config.batches.batch_size, len(self.source))
-        self._loss = jax.jit(lambda *arguments: jnp.mean(_values(self.task, *arguments)))
 
     def __call__(self, state: TrainState, step: int) -> dict[str, float]:
         index = np.random.default_rng([self.seed, step]).choice(len(self.source), self.size, replace=False)
         key = jax.random.fold_in(jax.random.key(self.seed + 1), step)
         batch = rows(self.source, index)
-        return {"eval_loss": float(self._loss(used(state), gathered(state.memory), state.step, batch, key))}
-
-
-def _values(task: Task, model, memory, step, batch, key) -> jax.Array:
-    context = Context(model, {}, task.frozen, memory, step, training=False)
-    return task.loss(context, batch, keys_of(key, batch["index"]))[0]
+        values = self.loss(used(state), batch, keys_of(key, batch["index"]), gathered(state.memory), state.step)
+        return {"eval_loss": float(jnp.mean(values))}
 
 
 def preview(experiment: Experiment, state: TrainState, step: int, workdir: Path, metrics: Metrics | None) -> None:
-    """Samples as a picture, and the reports: loss curve, loss at each noise level. Every host must come here."""
+    """The pictures of the task and of its evaluators, and the loss curve. Every host must come here."""
     model = used(state)
     if jax.process_index() != 0:
         return
+    task, key = experiment.task, jax.random.key(experiment.config.seed + 1)
     source = experiment.source(experiment.evaluation.split)
-    key = jax.random.key(experiment.config.seed + 1)
-    log_snr, values = loss_per_level(model, source, experiment.scaling, experiment.conditions, key)
-    plots.loss_per_level(workdir / "reports" / "loss_per_level.png", log_snr, {f"step {step}": values})
+    subject = Subject(model, experiment.scaling, experiment.conditions)
+    for name, evaluator in task.evaluators().items():
+        if hasattr(evaluator, "picture"):
+            batch = rows(source, np.arange(min(evaluator.first or len(source), len(source))))
+            result = evaluator.result(subject, jax.tree.map(np.asarray, evaluator.measure(subject, batch, key)))
+            evaluator.picture(workdir / "reports" / f"{name}.png", result, f"step {step}")
     plots.loss_curve(workdir / "reports" / "loss.png", read(workdir))
     run, n = Run(model, experiment, step, state.usual, workdir), experiment.logging.preview
-    out = run.sample(jax.random.fold_in(key, step), n, condition=run.some_labels(n))
-    picture = plots.save_samples(workdir / "samples" / f"{step}.png", run.to_images(out.x), run.scaling.levels)
-    if picture is not None and metrics is not None:
-        metrics.image(step, "samples", picture)
 
+    def sample(key):
+        return run.to_images(run.sample(key, n, condition=run.some_labels(n)).x)
 
-def loss_per_level(
-    model, source: Source, scaling: DataScaling, conditions: Conditions, key, examples: int = 256
-) -> tuple[np.ndarray, np.ndarray]:
-    """(log-SNR, E‖ε̂ − ε‖²/D) over noise levels, on the first examples of a source."""
-    batch = rows(source, np.arange(min(examples, len(source))))
-    keys, times = keys_of(key, batch["index"]), losses.levels(model.sde)
-    values = _per_level(model, scaling.forward(batch["data"], keys), keys, times, conditions.of(batch))
-    return np.asarray(model.sde.log_snr(times)), np.asarray(values).mean(axis=0)
-
-
-_per_level = jax.jit(losses.per_level)
+    batch = rows(source, np.arange(min(n, len(source))))
+    for name, images in task.preview(model, batch, jax.random.fold_in(key, step), sample).items():
+        picture = plots.save_samples(workdir / name / f"{step}.png", images, run.scaling.levels)
+        if picture is not None and metrics is not None:
+            metrics.image(step, name, picture)
 
 
 def used(state: TrainState):
@@ -83,9 +75,3 @@ def rows(source: Source, index: np.ndarray) -> dict[str, jax.Array]:
     """Examples of a source on this host's first device, with their index."""
     examples = dict(take(source, index)) | {"index": index.astype(np.int32)}
     return {name: jnp.asarray(value) for name, value in examples.items()}
-
-
-def trained_and_constant(model) -> dict[str, jax.Array]:
-    """All arrays of a model by name."""
-    trained, constants, _ = split(model)
-    return trained | constants

@@ -63,9 +63,7 @@ def twice(condition: Condition, null: Mapping[str, ArrayLike]) -> Condition:
 
     Leaves that ``null`` does not name are the same in both halves: guidance does not concern them.
     """
-    require(
-        isinstance(condition, Mapping), 'a guided model needs a condition, such as condition={"label": labels}'
-    )
+    require(isinstance(condition, Mapping), 'a guided model needs a condition, such as condition={"label": labels}')
     missing = [name for name in null if name not in condition]
     require(
         not missing,
@@ -74,9 +72,7 @@ def twice(condition: Condition, null: Mapping[str, ArrayLike]) -> Condition:
     )
     for name, empty in null.items():
         check_null(jnp.asarray(condition[name]), empty, name)
-    nothing = {
-        name: jnp.full_like(leaf, null[name]) if name in null else leaf for name, leaf in condition.items()
-    }
+    nothing = {name: jnp.full_like(leaf, null[name]) if name in null else leaf for name, leaf in condition.items()}
     return jax.tree.map(lambda *halves: jnp.concatenate(halves), dict(condition), nothing)
 
 

@@ -1,15 +1,14 @@
 """Likelihoods by the probability flow: log-densities, latent codes, bits per dimension, and variational bounds.
 
-``log_likelihood``, ``encode`` and ``decode`` are in model space; ``of_data`` takes images as they are stored;
-``evaluate`` goes over a whole split. ``discrete_bound`` and ``continuous_bound`` are what a model promises without
-solving its flow.
+``log_likelihood``, ``encode`` and ``decode`` are in model space; ``of_data`` takes images as they are stored.
+``discrete_bound`` and ``continuous_bound`` are what a model promises without solving its flow. A whole split goes
+through ``ss.evaluation.BitsPerDim``.
 """
 
 from score_sde.likelihood.adams import Adams
 from score_sde.likelihood.bits import bits_per_dim, nats_per_dim
 from score_sde.likelihood.bounds import Bound, continuous_bound, discrete_bound
 from score_sde.likelihood.data import of_data
-from score_sde.likelihood.dataset import evaluate
 from score_sde.likelihood.density import LogLikelihood, decode, encode, log_likelihood
 
 __all__ = [
@@ -21,7 +20,6 @@ __all__ = [
     "decode",
     "discrete_bound",
     "encode",
-    "evaluate",
     "log_likelihood",
     "nats_per_dim",
     "of_data",

@@ -83,7 +83,7 @@ def first_samples(samples: Samples, count: int, size: int) -> Samples:
 
 def report_failures(samples: Samples) -> None:
     """Warn of the samples that failed, in words."""
-    failed_at, index = np.asarray(samples.failed_at), np.asarray(samples.index)
+    failed_at, index = map(np.asarray, devices.gathered((samples.failed_at, samples.index)))
     bad = np.flatnonzero(failed_at >= 0)
     if len(bad):
         some = some_of([f"sample {index[i]} at step {failed_at[i]}" for i in bad], 5)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from jaxtyping import Array, Float, Key
 
@@ -9,6 +10,7 @@ from score_sde import losses
 from score_sde.conditions import Conditions
 from score_sde.data.scaling import DataScaling
 from score_sde.denoiser import Denoiser, without_dropout
+from score_sde.evaluation import HeldOutLoss, LossPerLevel
 from score_sde.randomness import Purpose, for_each
 from score_sde.training.task import Batch, Context, Task
 
@@ -38,3 +40,11 @@ class Diffusion(Task):
             model = without_dropout(model)
         x0 = self.scaling.forward(batch["data"], for_each(keys, Purpose.DEQUANTIZATION))
         return self.loss_function(model, x0, keys, condition), {}
+
+    def evaluators(self) -> Mapping[str, Any]:
+        return {"held_out_loss": HeldOutLoss(), "loss_per_level": LossPerLevel()}
+
+    def preview(
+        self, model: Denoiser, batch: Batch, key: Key[Array, ""], sample: Callable[[Key[Array, ""]], Array]
+    ) -> Mapping[str, Array]:
+        return {"samples": sample(key)}

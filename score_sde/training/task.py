@@ -9,7 +9,7 @@ A step calls, in this order,
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from jaxtyping import Array, Float, Int, Key, PyTree
@@ -91,4 +91,13 @@ class Task:
 
     def evaluators(self) -> Mapping[str, Any]:
         """What is measured of a trained model unless a config says so; see ``score_sde.evaluation``."""
+        return {}
+
+    def preview(
+        self, model: Any, batch: Batch, key: Key[Array, ""], sample: Callable[[Key[Array, ""]], Array]
+    ) -> Mapping[str, Array]:
+        """Pictures of the model at each snapshot by name, as examples in the form of the data.
+
+        ``batch``: held-out examples. ``sample``: draws samples of the model as the config says.
+        """
         return {}

@@ -9,10 +9,10 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
+from score_sde.experiment import Experiment, Run, experiment_of
 from score_sde.formats import pth
 from score_sde.interop.score_sde.translate import read_config
 from score_sde.interop.score_sde.weights import load
-from score_sde.experiment import Experiment, Run, experiment_of
 
 Weights = Literal["ema", "raw"]
 _NEVER_AVERAGED = ("sigmas", "all_modules.0.W")  # a table, and frozen frequencies: not in the EMA's list

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from score_sde.files import written_whole
-from score_sde.formats import pth_writer
-from score_sde.interop.score_sde.weights import correspondence
 from score_sde.experiment import Run
+from score_sde.files import written_whole
+from score_sde.formats import pth_writer, safetensors
+from score_sde.interop.score_sde.weights import correspondence
 
 FORMATS = (".npz", ".safetensors", ".pth")
 
@@ -29,14 +29,10 @@ def export(run: Run, path: str | Path) -> Path:
     arrays = to_score_sde_pytorch(run)
     if path.suffix == ".pth":
         return pth_writer.write(path, _checkpoint(run, arrays))
-    with written_whole(path) as part:
-        if path.suffix == ".npz":
-            with part.open("wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
-        else:
-            from safetensors.numpy import save_file
-
-            save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, part)
+    if path.suffix == ".safetensors":
+        return safetensors.write(path, arrays)
+    with written_whole(path) as part, part.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
     return path
 
 

@@ -12,8 +12,11 @@ from score_sde.interop.score_sde.originals import completed
 
 MARKS = ("model", "sampling", "eval")
 """Sections that the original's schema has and ours does not."""
-DATASETS = {"cifar10": "cifar10", "svhn": "svhn", "celeba": "celeba", "lsun": "lsun", "celebahq": "celebahq"}
-RESIZED = ("celeba", "celebahq", "lsun", "images")
+DATASETS = ("cifar10", "svhn", "celeba", "lsun", "celebahq")
+RESIZED = ("celeba", "celebahq", "lsun")
+
+FFHQ = "data/ffhq"
+"""Where its images are expected; --config.data.path=FOLDER says otherwise."""
 
 
 def read_config(path_or_config: str | Path | ConfigDict) -> ConfigDict:
@@ -64,10 +67,12 @@ def translate(original: ConfigDict) -> ConfigDict:
 def _data(config: ConfigDict) -> dict[str, Any]:
     data = config.data
     name = data.dataset.lower().replace("-", "")
-    name = name if name in DATASETS else data.dataset
-    source = {"name": name}
-    if name in RESIZED:
-        source["size"] = data.image_size
+    if name == "ffhq":  # the original reads StyleGAN's TFRecords; we read the images that they were made from
+        source = {"name": "images", "path": FFHQ, "size": data.image_size}
+    elif name in DATASETS:
+        source = {"name": name, **({"size": data.image_size} if name in RESIZED else {})}
+    else:
+        source = {"name": data.dataset}
     if name == "lsun":
         source["category"] = data.get("category", "bedroom")
     return {

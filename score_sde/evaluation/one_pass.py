@@ -1,0 +1,167 @@
+"""One pass over examples or samples that feeds several evaluators, and goes on where it was stopped.
+
+What is done so far stands in a file for each evaluator, which is written whole: a pass that was killed at any time ends
+with the same bits as one that was not, and an evaluator that is added later does not repeat the others.
+"""
+
+import json
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Key
+
+from score_sde import devices, parameters
+from score_sde.checkpoints import hash_of
+from score_sde.checks import require
+from score_sde.evaluation.evaluator import Evaluator, State, Subject
+from score_sde.evaluation.stream import Stream
+from score_sde.files import written_whole
+from score_sde.progress import Progress, compiling
+
+
+def evaluate(
+    subject: Subject,
+    evaluators: Mapping[str, Evaluator],
+    stream: Stream,
+    key: Key[Array, ""],
+    file: str | Path | None = None,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    save_every: float = 60.0,
+    progress: bool = True,
+) -> dict[str, dict[str, Any]]:
+    """The result of each evaluator, as dictionaries that also go into the JSON ``file``.
+
+    What the file has from earlier passes stays in it. What is done so far is in NAME.npz files beside it, written every
+    ``save_every`` seconds; without a file nothing is kept. ``settings``: what else the results depend on; a pass goes on
+    with what it finds only if that was made with the same. With several hosts all call this, and the first one writes.
+    """
+    file = None if file is None else Path(file)
+    about = {
+        "model": hash_of(parameters.named(subject.model)),
+        "key": np.asarray(jax.random.key_data(key)).ravel().tolist(),
+    }
+    about |= {"scaling": repr(subject.scaling), **stream.about, **(settings or {})}
+    works = {
+        name: _Work(evaluator, stream.n, {**about, "evaluator": repr(evaluator)}, _beside(file, name))
+        for name, evaluator in evaluators.items()
+    }
+    first = min((work.done for work in works.values() if not work.finished), default=stream.n)
+    total = max((work.total for work in works.values() if not work.finished), default=0)
+    model = jax.device_put(subject.model, devices.whole(devices.mesh()))
+    placed = Subject(model, subject.scaling, subject.conditions, subject.loss)
+    bar = Progress(total, "example", done=first, unit="examples", enabled=progress and total > first)
+    saved = time.monotonic()
+    new = dict.fromkeys(works, True)
+    if first < total:
+        for batch, count in stream.begin(first):
+            for name, work in works.items():
+                with compiling(name.replace("_", " "), enabled=progress and new.pop(name, False)):
+                    work.take(placed, batch, key, first, count)
+            first += count
+            bar.advance(count)
+            if time.monotonic() - saved >= save_every:
+                _save(works)
+                saved = time.monotonic()
+            if first >= total:
+                break
+    bar.close()
+    _save(works)
+    if jax.process_index() != 0:
+        return {}
+    results = {}
+    before = _read(file)
+    for name, work in works.items():
+        known = before.get(name, {})
+        if known.get("settings") == _plain(work.settings):
+            results[name] = known
+        else:
+            results[name] = {**work.evaluator.result(subject, work.state), "settings": _plain(work.settings)}
+    if file is not None:
+        with written_whole(file) as part:
+            part.write_text(json.dumps({**before, **results}, indent=1) + "\n")
+    return results
+
+
+class _Work:
+    """One evaluator on its way: how many examples are done, and its state, in memory and on disk."""
+
+    def __init__(self, evaluator: Evaluator, n: int, settings: dict[str, Any], file: Path | None):
+        self.evaluator, self.settings, self.file = evaluator, settings, file
+        self.total = n if evaluator.first is None else min(n, evaluator.first)
+        self.done, self.state = 0, evaluator.begin(self.total)
+        if file is not None and file.exists():
+            self.done, self.state = self._load(file)
+        self.done = devices.agreed(self.done)
+        self._saved = self.done
+
+    @property
+    def finished(self) -> bool:
+        return self.done >= self.total
+
+    def take(self, subject: Subject, batch: Mapping[str, Any], key: Key[Array, ""], first: int, count: int) -> None:
+        """A batch whose rows are the examples first ... first + count − 1, those of them that are not done yet."""
+        last = min(first + count, self.total)
+        if last <= self.done:
+            return
+        values = devices.gathered(self.evaluator.measure(subject, batch, key))
+        own = {name: np.asarray(value)[self.done - first : last - first] for name, value in values.items()}
+        self.state = self.evaluator.add(self.state, slice(self.done, last), own)
+        self.done = last
+
+    def save(self) -> None:
+        if self.file is not None and self._saved < self.done and jax.process_index() == 0:
+            with written_whole(self.file) as part:
+                np.savez(part, done=self.done, settings=json.dumps(self.settings), **self.state)  # type: ignore[arg-type]
+        self._saved = self.done
+
+    def _load(self, file: Path) -> tuple[int, State]:
+        try:
+            with np.load(file) as arrays:
+                state = dict(arrays)
+            before = json.loads(str(state.pop("settings")))
+            done = int(state.pop("done"))
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{file} is no unfinished evaluation ({error}); remove it, or give another folder"
+            ) from error
+        now = _plain(self.settings)
+        differ = [
+            f"{name} = {before.get(name)!r} then, {now.get(name)!r} now"
+            for name in sorted({*now, *before})
+            if before.get(name) != now.get(name)
+        ]
+        require(
+            not differ,
+            f"{file} holds an evaluation with other settings: {'; '.join(differ)}. Give another folder "
+            "(--eval_folder), or remove the file",
+        )
+        return done, state
+
+
+def _save(works: Mapping[str, _Work]) -> None:
+    for work in works.values():
+        work.save()
+
+
+def _beside(file: Path | None, name: str) -> Path | None:
+    return None if file is None else file.with_name(f"{file.stem}_{name}.npz")
+
+
+def _read(file: Path | None) -> dict[str, Any]:
+    """The results of earlier passes."""
+    if file is None or not file.exists():
+        return {}
+    try:
+        return json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file} is damaged ({error}); remove it, or give another folder") from error
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return json.loads(json.dumps(settings))

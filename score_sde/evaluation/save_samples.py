@@ -1,0 +1,71 @@
+"""The samples themselves, as a file and a picture."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jaxtyping import Array, Key
+
+from score_sde import plots
+from score_sde.evaluation.evaluator import Batch, State, Subject
+from score_sde.files import written_whole
+
+
+@dataclasses.dataclass(frozen=True)
+class SaveSamples:
+    """All samples in ``file`` (.npz), the first hundred as a picture beside it (.png).
+
+    They are gathered on disk, in a file that is removed at the end, never in memory.
+    """
+
+    file: Path
+    of: Literal["examples", "samples"] = "samples"
+    first: int | None = None
+
+    def begin(self, n: int) -> State:
+        return {"n": np.array(n)}
+
+    def measure(self, subject: Subject, batch: Batch, key: Key[Array, ""]) -> Mapping[str, Array]:
+        return {name: value for name, value in batch.items() if name != "index"}
+
+    def add(self, state: State, rows: slice, values: Mapping[str, np.ndarray]) -> State:
+        n = int(state["n"])
+        for name, value in values.items():
+            if name == "data":
+                self._on_disk(rows.start == 0, (n, *value.shape[1:]), value.dtype)[rows] = value
+                continue
+            if name not in state:
+                state[name] = np.zeros((n, *value.shape[1:]), value.dtype)
+            state[name][rows] = value
+        return state
+
+    def result(self, subject: Subject, state: State) -> dict[str, Any]:
+        data, own = np.load(self._growing, mmap_mode="r"), {"n", "nfe", "failed_at"}
+        with written_whole(self.file) as part, part.open("wb") as stream:
+            entries = {name: value for name, value in state.items() if name not in own}
+            np.savez(stream, data=data, **entries)  # type: ignore[arg-type]
+        picture = self.file.with_suffix(".png")
+        plots.save_samples(picture, data[:100], subject.scaling.levels, columns=10)
+        self._growing.unlink()
+        return {
+            "samples": len(data),
+            "failed": np.flatnonzero(state["failed_at"] >= 0).tolist(),
+            "evaluations": float(state["nfe"].mean()),
+            "file": self.file.name,
+        }
+
+    @property
+    def _growing(self) -> Path:
+        return self.file.with_name(f".{self.file.stem}.npy")
+
+    def _on_disk(self, new: bool, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """The file that the samples are gathered in. Only the first host has one."""
+        if jax.process_index() != 0:
+            return np.empty(shape, dtype)
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        return np.lib.format.open_memmap(
+            self._growing, mode="w+" if new else "r+", dtype=dtype, shape=shape if new else None
+        )

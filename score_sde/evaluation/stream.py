@@ -1,0 +1,85 @@
+"""What a pass goes over: examples of a source, or samples of a model, batch after batch over all devices."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Key
+
+from score_sde import devices
+from score_sde.conditions import Condition
+from score_sde.data.batches import take
+from score_sde.data.scaling import DataScaling
+from score_sde.denoiser import Denoiser
+from score_sde.evaluation.evaluator import Batch
+from score_sde.samplers.generate import generate
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stream:
+    """``n`` examples in order. ``begin(first)`` iterates from the first one on over (batch, how many of its rows count).
+
+    All batches have one size, so that measurements are compiled once: the last is filled up. ``about``: what the examples
+    depend on, in words and numbers.
+    """
+
+    n: int
+    begin: Callable[[int], Iterator[tuple[Batch, int]]]
+    about: dict[str, Any]
+
+
+def examples(source: Any, batch_size: int = 64) -> Stream:
+    """The examples of a source as they are stored, with ``index``."""
+    if len(source) == 0:
+        raise ValueError(f"{source.name} has no examples")
+    if batch_size < 1:
+        raise ValueError(f"batch_size = {batch_size}; it must be at least 1")
+    n, mesh = len(source), devices.mesh()
+    size = devices.round_up(min(batch_size, n), mesh)
+
+    def begin(first: int) -> Iterator[tuple[Batch, int]]:
+        for start in range(first, n, size):
+            index = np.minimum(np.arange(start, start + size), n - 1)
+            batch = dict(take(source, index)) | {"index": index.astype(np.int32)}
+            yield jax.device_put(jax.tree.map(np.asarray, batch), devices.divided(mesh)), min(size, n - start)
+
+    return Stream(n, begin, {"source": source.name, "examples": n, "shape": list(source.shape)})
+
+
+def samples(
+    model: Denoiser,
+    key: Key[Array, ""],
+    n: int,
+    shape: tuple[int, ...],
+    scaling: DataScaling,
+    *,
+    condition: Condition = None,
+    batch_size: int = 64,
+    **options: Any,
+) -> Stream:
+    """Samples as the data are stored, with ``index``, ``nfe``, ``failed_at`` and the leaves of their condition.
+
+    ``options``: those of ``ss.samplers.generate``.
+    """
+
+    def begin(first: int) -> Iterator[tuple[Batch, int]]:
+        drawn = generate(
+            model, key, n, shape, condition=condition, batch_size=batch_size, start=first, progress=False, **options
+        )
+        size = 0
+        for out in drawn:
+            count = len(out.index)
+            size = size or count
+            told = jax.tree.map(lambda leaf: np.asarray(leaf)[first : first + count], condition or {})  # noqa: B023
+            batch = {"data": scaling.to_images(out.x), "index": out.index, "nfe": out.nfe, "failed_at": out.failed_at}
+            whole = devices.gathered({**batch, **told})
+            yield jax.tree.map(lambda value: np.resize(value, (size, *value.shape[1:])), whole), count  # noqa: B023
+            first += count
+
+    return Stream(n, begin, {"samples": n, "shape": list(shape), "condition": _told(condition)})
+
+
+def _told(condition: Condition) -> Any:
+    return None if condition is None else {name: np.asarray(leaf).tolist() for name, leaf in condition.items()}
