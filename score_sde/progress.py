@@ -1,12 +1,12 @@
 """What a person sees while something takes time: rate and time left, and what is being compiled."""
 
 import contextlib
+import io
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import TextIO
 
 
 class Progress:
@@ -27,7 +27,7 @@ class Progress:
         each: int = 1,
         unit: str = "samples",
         enabled: bool = True,
-        stream: TextIO | None = None,
+        stream: io.TextIOBase | None = None,
         every: float | None = None,
     ):
         self.total, self.what, self.done, self.each, self.unit = total, what, done, each, unit
@@ -83,7 +83,9 @@ class Progress:
 
 
 @contextlib.contextmanager
-def compiling(what: str, *, after: float = 2.0, enabled: bool = True, stream: TextIO | None = None) -> Iterator[None]:
+def compiling(
+    what: str, *, after: float = 2.0, enabled: bool = True, stream: io.TextIOBase | None = None
+) -> Iterator[None]:
     """Say what is being compiled if it takes more than ``after`` seconds, and at the end how long it took.
 
     Put it around the first call of a compiled function.

@@ -10,6 +10,7 @@ from pathlib import Path
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import jax
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -40,6 +41,14 @@ def _memory():
     yield
     if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 4e6:  # kilobytes
         jax.clear_caches()
+
+
+@pytest.fixture
+def unchecked():
+    """One test as users run the library: without checks of types and shapes, which would answer before our own words."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a model is worth: evaluators, and one pass that feeds them held-out examples or samples and goes on where it stopped."""
+"""What a model is worth: evaluators, and one resumable pass that feeds them held-out examples or samples."""
 
 from score_sde.evaluation.bits_per_dim import BitsPerDim
 from score_sde.evaluation.evaluator import Evaluator, PerExample, Subject

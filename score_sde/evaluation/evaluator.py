@@ -10,7 +10,7 @@ something of each example, or sums alone.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
@@ -35,6 +35,7 @@ class Subject:
     loss: Callable[[Any, Batch, Key[Array, "batch"]], Float[Array, "batch"]] | None = None
 
 
+@runtime_checkable
 class Evaluator(Protocol):
     """One measurement of a model."""
 

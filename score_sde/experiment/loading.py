@@ -1,7 +1,7 @@
 """Runs from their workdirs, and references from one run to another: a teacher, a classifier, a network that guides.
 
-A config refers to a run as ``{"run": WORKDIR, "step": None, "weights": "ema"}``. When a training begins, the step and the hash
-of the weights are written down beside it, so that a run whose weights have changed since is noticed.
+A config refers to a run as ``{"run": WORKDIR, "step": None, "weights": "ema"}``. When a training begins, the step and the
+hash of the weights are written down beside it, so that a run whose weights have changed since is noticed.
 """
 
 from collections.abc import Mapping

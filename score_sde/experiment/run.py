@@ -61,7 +61,7 @@ class Run:
         return self.experiment.source(split)
 
     def condition(self, n: int | None = None, **values: Any) -> Condition:
-        """The tree of leaves that this run's network takes: ``run.condition(label=3, n=16)``, ``run.condition(label=[1, 2])``.
+        """The leaves that this run's network takes: ``run.condition(label=3, n=16)``, ``run.condition(label=[1, 2])``.
 
         A leaf that is not named takes its null value. None for an unconditional model.
         """

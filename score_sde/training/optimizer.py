@@ -124,7 +124,7 @@ def alternate(
     label: Callable[[str], str],
     turns: Mapping[str, Callable[[Array], Array]],
 ) -> optax.GradientTransformationExtraArgs:
-    """One optimiser for each group of parameters, each at its turn: group g is updated at the steps where ``turns[g](step)``.
+    """One optimiser for each group of parameters, each at its turn: group g is updated where ``turns[g](step)``.
 
     Out of turn neither its parameters nor its optimiser's state change. ``label``: the group of a parameter by its name;
     see ``turn`` for five updates of one to one of the other. The step must be passed to ``update`` as ``step``, which

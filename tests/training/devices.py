@@ -32,20 +32,20 @@ def main() -> None:
     from score_sde.data import training_batches
     from score_sde.devices import gathered
     from score_sde.training import averages
-    from score_sde.training.parallel import FSDP, Parallel
+    from score_sde.training.parallel import Parallel
     from score_sde.training.state import TrainState
     from score_sde.training.step import make_train_step
-    from tests.training.problem import SCALING, SOURCE, loss, model, optimizer
+    from tests.training.problem import SCALING, SOURCE, TASK, model, optimizer
 
-    parallel = Parallel(options.strategy, FSDP if options.rules == "fsdp" else ())
+    parallel = Parallel(options.strategy, options.rules or ())
     transform, decays = optimizer(), {"ema": averages.constant(0.99)}
-    step = make_train_step(loss, transform, decays, axis_name=parallel.axis_name, accumulate=options.accumulate)
+    step = make_train_step(TASK, transform, decays, axis_name=parallel.axis_name, accumulate=options.accumulate)
     program = parallel.compile(step)
     state = parallel.place(TrainState.create(model(), transform, decays))
     batches = iter(training_batches(SOURCE, 16, seed=3, sharding=parallel.batch_sharding))
     key, losses = jax.random.key(5), []
     for _ in range(20 // options.steps_per_call):
-        state, metrics = program(state, tuple(next(batches) for _ in range(options.steps_per_call)), key)
+        state, metrics = program(state, {}, tuple(next(batches) for _ in range(options.steps_per_call)), key)
         losses.append(np.asarray(metrics["loss"]))
     parameters = gathered({f"raw.{n}": v for n, v in state.parameters.items()})
     parameters |= gathered({f"ema.{n}": v for n, v in state.averages["ema"].items()})

@@ -3,13 +3,16 @@
 from flax import nnx
 
 import score_sde as ss
-from score_sde.training import optimizer as optimizers
+from score_sde import losses
+from score_sde.tasks import Diffusion
+from score_sde.training.optimizer import optimizer as make_optimizer
 
 SOURCE = ss.data.open_source("digits")
 SCALING = ss.data.DataScaling.of(SOURCE)
 
 
-def model(dropout: float = 0.1) -> ss.NetworkDenoiser:
+def model(key=None, dropout: float = 0.1) -> ss.NetworkDenoiser:
+    """The same first parameters whatever the key."""
     network = ss.networks.NCSNpp(
         8,
         1,
@@ -24,9 +27,8 @@ def model(dropout: float = 0.1) -> ss.NetworkDenoiser:
     return ss.NetworkDenoiser(ss.VP(), network, predicts="noise")
 
 
-def loss(model, batch, keys, step):
-    return ss.losses.denoising(model, SCALING.forward(batch["data"]), keys), {}
+TASK = Diffusion(model, losses.denoising, SCALING)
 
 
 def optimizer():
-    return optimizers.optimizer("adam", optimizers.schedule(1e-3, 5), clip=1.0)
+    return make_optimizer(lr=1e-3, warmup=5, clip=1.0, steps=100)[0]

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from score_sde.training import metrics
-from score_sde.training.metrics import Display, Metrics, read
+from score_sde.training.metrics import Metrics, read
 
 
 def test_lines_after_the_step_that_is_resumed_are_dropped(tmp_path):
@@ -45,16 +44,3 @@ def test_weights_and_biases(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(ValueError, match="wandb = 'my_project' needs Weights & Biases: pip install wandb"):
         Metrics(tmp_path, 0, ConfigDict(), tensorboard=False, wandb="my_project")
-
-
-def test_the_display_forgets_the_time_of_compiling(tmp_path, monkeypatch):
-    now = iter([0.0] + [100.0 + k for k in range(30)])
-    monkeypatch.setattr(metrics.time, "monotonic", lambda: next(now))
-    with (tmp_path / "log").open("w") as stream:
-        display = Display(0, 300, 8, stream, every=0.0)
-        for step in range(10, 310, 10):
-            display.show(step, {"loss": 0.25})
-    lines = (tmp_path / "log").read_text().splitlines()
-    assert lines[0].startswith("step 10/300  loss 0.25  1 examples/s")
-    assert "80 examples/s" in lines[-1]  # ten steps of eight a second
-    assert "0:00:00 left" in lines[-1]

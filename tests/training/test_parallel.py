@@ -10,10 +10,10 @@ import jax
 import numpy as np
 import pytest
 
-from score_sde.training.parallel import FSDP, Parallel
+from score_sde.training.parallel import Parallel
 from score_sde.training.state import TrainState
 from score_sde.training.step import make_train_step
-from tests.training.problem import SOURCE, loss, model, optimizer
+from tests.training.problem import SOURCE, TASK, model, optimizer
 
 
 def train(out, *options: str, processes: int = 1) -> dict[str, np.ndarray]:
@@ -77,9 +77,9 @@ def compiled_step(parallel: Parallel) -> str:
     state = parallel.place(TrainState.create(model(), transform))
     batch = {"data": np.zeros((16, 8, 8, 1), np.uint8), "position": np.arange(16, dtype=np.int32)}
     batch = jax.device_put(batch, parallel.batch_sharding)
-    program = parallel.compile(make_train_step(loss, transform))
+    program = parallel.compile(make_train_step(TASK, transform))
     options = {"xla_backend_optimization_level": 0}
-    return program.lower(state, (batch,), jax.random.key(0)).compile(compiler_options=options).as_text()
+    return program.lower(state, {}, (batch,), jax.random.key(0)).compile(compiler_options=options).as_text()
 
 
 def test_the_compiled_step_adds_up_gradients_and_moves_nothing_else(tmp_path):
@@ -108,11 +108,11 @@ def collectives(text: str) -> list[tuple[str, int]]:
     return found
 
 
-def test_bad_input():
+def test_bad_input(unchecked):
     with pytest.raises(ValueError, match=r'strategy = \'ddp\'; allowed: "mesh", "pmap"'):
         Parallel("ddp")
     with pytest.raises(ValueError, match="whole parameters on each device"):
-        Parallel("pmap", FSDP)
+        Parallel("pmap", "fsdp")
     with pytest.raises(
         ValueError, match=r"batch_size = 10 cannot be divided over 1 devices and 4 parts .* multiple of 4"
     ):
