@@ -2,8 +2,8 @@
 
 import importlib
 
-from score_sde import analytic, data, guidance, likelihood, losses, networks, prediction, samplers
-from score_sde.denoiser import Denoiser, FunctionDenoiser, NetworkDenoiser
+from score_sde import analytic, data, guidance, likelihood, losses, networks, samplers
+from score_sde.denoiser import Denoiser, FunctionDenoiser, NetworkDenoiser, prediction
 from score_sde.likelihood import bits_per_dim, decode, encode, log_likelihood
 from score_sde.sde import EDM, SDE, VE, VP, Cosine, FlowMatching, SubVP
 

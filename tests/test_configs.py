@@ -64,7 +64,7 @@ def abstract_network(fields: str) -> nnx.Module:
 
 
 def network_of(config: ConfigDict) -> nnx.Module:
-    kept = {name: config[name].to_dict() for name in ("network", "example", "scaling", "data", "batches")}
+    kept = {name: config[name].to_dict() for name in ("network", "example", "scaling", "data", "batches", "denoiser")}
     sde = config.sde.to_dict() if config.network.scale_by_sigma else {"name": "vp"}
     return abstract_network(json.dumps(kept | {"sde": sde}))
 
@@ -132,7 +132,7 @@ def test_unknown_fields_get_the_nearest_name():
         ({"sde": 3}, "config.sde = 3; it must be a section, or a name: 'edm'"),
         ({"network": {"width": 8}}, "config.network.name is missing; allowed: 'ddpm'"),
         ({"network": {"name": "mlp", "width": 8.5}}, "config.network.width = 8.5; it must be a whole number"),
-        ({"network": {"name": "no_such_module:Net"}}, "cannot import 'no_such_module:Net'"),
+        ({"network": {"name": "no_such_module:Net"}}, "'no_such_module:Net' cannot be imported: No module named 'no_such_module'"),
         ({"loss": {"times": {"name": "log_normal", "stdd": 1}}}, "did you mean config.loss.times.std?"),
         ({"loss": {"weighting": 3}}, "config.loss.weighting = 3; it must be a section, or a name: 'score_matching'"),
         ({"averages": {"ema": {"rate": True}}}, "config.averages.ema.rate = True; it must be a number"),

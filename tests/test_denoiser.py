@@ -12,7 +12,8 @@ from flax import nnx
 
 import score_sde as ss
 from score_sde import denoiser as rooms
-from score_sde.prediction import Kind, coefficients, decode, encode
+from score_sde.checks import per_sample
+from score_sde.denoiser.prediction import Kind, coefficients, decode, encode
 
 KINDS = get_args(Kind)
 MIXTURE = ss.analytic.GaussianMixture([[1.0, -0.5], [-0.5, 0.8], [0.0, 0.0]], [0.3, 0.2, 0.5], [0.5, 0.3, 0.2])
@@ -101,7 +102,7 @@ def test_velocity_is_the_probability_flow(sde):
     """α' x̂ + σ' ε̂ = f x − g²/2 score (Song et al. 2021, eq. 13)."""
     exact = MIXTURE.denoiser(sde)
     x, t = states(sde, 0.4 * sde.t_max)
-    g2 = rooms.per_sample(sde.diffusion(t) ** 2, x)
+    g2 = per_sample(sde.diffusion(t) ** 2, x)
     flow = sde.drift(x, t) - g2 / 2 * exact.score(x, t)
     np.testing.assert_allclose(exact.velocity(x, t), flow, rtol=1e-4, atol=1e-5 * float(jnp.abs(flow).max()))
 

@@ -37,7 +37,7 @@ def checked(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(whole["version"], int) and whole["version"] != VERSION:
         problems.append(f"config.version = {whole['version']}; this release reads version {VERSION}")
     for name, part in SECTIONS.items():
-        if config.get(name) is None and (name in OPTIONAL or (name not in config and name in FOLLOWS)):
+        if config.get(name) is None and name in (*OPTIONAL, *FOLLOWS):
             whole[name] = None
         else:
             whole[name] = check_part(f"config.{name}", part, config.get(name, {}), problems)

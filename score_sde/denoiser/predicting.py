@@ -11,12 +11,12 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from score_sde import prediction
+from score_sde.denoiser import prediction
 from score_sde.checks import Sample, as_time, is_concrete, per_sample, require
 from score_sde.conditions import Condition
 from score_sde.denoiser.base import Denoiser
 from score_sde.denoiser.levels import log_noise_level, scaled_time
-from score_sde.prediction import Kind
+from score_sde.denoiser.prediction import Kind
 from score_sde.sde import SDE
 
 Call = Callable[[], Array]
