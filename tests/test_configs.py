@@ -132,7 +132,10 @@ def test_unknown_fields_get_the_nearest_name():
         ({"sde": 3}, "config.sde = 3; it must be a section, or a name: 'edm'"),
         ({"network": {"width": 8}}, "config.network.name is missing; allowed: 'ddpm'"),
         ({"network": {"name": "mlp", "width": 8.5}}, "config.network.width = 8.5; it must be a whole number"),
-        ({"network": {"name": "no_such_module:Net"}}, "'no_such_module:Net' cannot be imported: No module named 'no_such_module'"),
+        (
+            {"network": {"name": "no_such_module:Net"}},
+            "'no_such_module:Net' cannot be imported: No module named",
+        ),
         ({"loss": {"times": {"name": "log_normal", "stdd": 1}}}, "did you mean config.loss.times.std?"),
         ({"loss": {"weighting": 3}}, "config.loss.weighting = 3; it must be a section, or a name: 'score_matching'"),
         ({"averages": {"ema": {"rate": True}}}, "config.averages.ema.rate = True; it must be a number"),

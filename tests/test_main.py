@@ -8,10 +8,10 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from score_sde.config.fields import override
 
 import score_sde as ss
 from score_sde.config import check, complete, differences
-from score_sde.config.fields import override
 from tests.interop.originals import ROWS, Original
 from tests.training import toy
 

@@ -8,14 +8,11 @@ import jax
 import ml_dtypes
 import numpy as np
 import pytest
-from flax import nnx
-from ml_collections import ConfigDict
 
 import score_sde as ss
-from score_sde.config import build_network
+from score_sde.experiment import Experiment, Run
 from score_sde.formats import pth, pth_writer
-from score_sde.interop.score_sde_pytorch import from_score_sde_pytorch, load_score_sde_pytorch
-from score_sde.interop.translate import read_config
+from score_sde.interop import from_score_sde_pytorch, load_score_sde_pytorch, read_config
 from tests.interop.originals import CIFAR10, Original, ncsnpp
 
 ARRAYS = {
@@ -83,13 +80,13 @@ def test_a_model_exported_as_pth_comes_back_whole(tmp_path):
     """As a checkpoint of the original: averages in its order, its frozen frequencies among the tensors only."""
     fields = ncsnpp("vesde", nf=8, ch_mult=(1,), num_res_blocks=1, attn_resolutions=(8,)) | {"data.image_size": 8}
     (tmp_path / "config.py").write_text(Original(CIFAR10, fields).text())
-    config: ConfigDict = read_config(tmp_path / "config.py")
-    made = ss.run.Run(ss.config.build_model(config, build_network(config, nnx.Rngs(0))), config, step=12)
+    experiment = Experiment.of(read_config(tmp_path / "config.py"))
+    made = Run(experiment.model(jax.random.key(0)), experiment, step=12)
     ss.interop.export(made, tmp_path / "checkpoint_1.pth")
     for weights in ("ema", "raw"):
         back = load_score_sde_pytorch(tmp_path / "checkpoint_1.pth", tmp_path / "config.py", weights=weights)
         assert (back.step, back.weights) == (12, weights)
         for one, other in zip(jax.tree.leaves(back.model), jax.tree.leaves(made.model), strict=True):
             np.testing.assert_array_equal(one, other)
-    again = from_score_sde_pytorch(pth.read(tmp_path / "checkpoint_1.pth")["model"], config)
+    again = from_score_sde_pytorch(pth.read(tmp_path / "checkpoint_1.pth")["model"], made.config)
     assert len(jax.tree.leaves(again.model)) == len(jax.tree.leaves(made.model))

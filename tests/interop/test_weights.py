@@ -1,5 +1,7 @@
 """Networks with the original's weights give the original's numbers; foreign weights are refused whole."""
 
+import importlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,11 +9,22 @@ import pytest
 from flax import nnx
 from ml_collections import ConfigDict
 
-from score_sde.interop import from_score_sde_pytorch
+from score_sde.config import checked
+from score_sde.interop import from_score_sde_pytorch, read_config
 from score_sde.interop.score_sde.weights import correspondence, load
 from score_sde.networks import NCSNpp
 from tests.networks.quick import draw, quick_jit
-from tests.test_configs import REFERENCE_NETWORKS
+
+REFERENCE_NETWORKS = [
+    "subvp_cifar10_ddpmpp_deep_continuous",
+    "ve_church_ncsnpp_continuous",
+    "ve_cifar10_ncsnpp",
+    "ve_cifar10_ncsnpp_continuous",
+    "ve_ffhq_ncsnpp_continuous",
+    "vp_cifar10_ddpmpp_continuous",
+    "vp_cifar10_ncsnpp_continuous",
+    "vp_ddpm_cifar10_continuous",
+]
 
 
 def config_of(entry: dict) -> ConfigDict:
@@ -53,6 +66,19 @@ FIRST = {
     "vp_ddpm_cifar10_continuous",
 }
 FILES = [pytest.param(name, marks=[] if name in FIRST else pytest.mark.slow) for name in REFERENCE_NETWORKS]
+
+
+@pytest.mark.filterwarnings("ignore:fields of the config")
+@pytest.mark.parametrize("file", REFERENCE_NETWORKS)
+def test_fields_are_the_originals(file, reference):
+    """Where the reference data list the fields of an original config, ours describes the same network."""
+    entry = reference(f"networks/{file}.npz")[1]
+    ours = importlib.import_module(f"configs.{entry['config'].replace('/', '.')}").get_config()
+    theirs = read_config(config_of(entry))
+    changed = {path.split(".")[1] for path in entry["overrides"]}
+    for name, value in checked(theirs.to_dict())["network"].items():
+        if name not in changed:
+            assert checked(ours.to_dict())["network"][name] == value, name
 
 
 @pytest.mark.parametrize("file", FILES)

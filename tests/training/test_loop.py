@@ -13,33 +13,37 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 import score_sde as ss
-from score_sde import workdir as layout
-from score_sde.config import complete
-from score_sde.training import checkpoint
-from score_sde.training.loop import Diverged, train
+from score_sde import checkpoints, parameters
+from score_sde.checkpoints import store
+from score_sde.training.loop import Diverged
 from score_sde.training.metrics import read
 from tests.training import toy
 
 
-def toy_config(**training):
+def trained(workdir, *, preview=0, loss=None, **training):
+    """The toy's training with other numbers; the arrays of its newest checkpoint."""
     config = toy.get_config()
     config.training.update(training)
-    return complete(config)
+    config.logging.preview = preview
+    if loss is not None:
+        config.loss = ConfigDict({"name": loss})
+    ss.train(config, workdir, replace_config=True)
+    return saved(workdir)
 
 
-def trained(workdir, **training):
-    config = toy_config(**training)
-    layout.prepare(workdir, config, replace_config=True)
-    return train(config, workdir).state
+def saved(workdir):
+    """All that the newest checkpoint holds."""
+    return store.load_arrays(store.newest_whole(workdir / "checkpoints")[0])
 
 
 @pytest.fixture(scope="module")
 def through(tmp_path_factory):
-    """A run of 60 steps without a break: (workdir, state)."""
+    """A run of 60 steps without a break: (workdir, what its last checkpoint holds)."""
     workdir = tmp_path_factory.mktemp("through") / "run"
-    return workdir, trained(workdir)
+    return workdir, trained(workdir, preview=16)
 
 
 def assert_same(one, other):
@@ -51,8 +55,10 @@ def assert_same(one, other):
 
 def test_what_a_run_leaves(through):
     workdir, state = through
-    assert int(state.step) == 60
-    assert checkpoint.steps(workdir / "checkpoints") == [30, 40, 50, 60]  # kept: 30, 60; passing: the newest two
+    assert int(state["counters"]["step"]) == 60
+    assert store.steps(workdir / "checkpoints") == [50, 60]  # the newest two
+    assert checkpoints.snapshots(workdir) == [30, 60]
+    assert set(store.load_arrays(workdir / "snapshots" / "30")) == {"raw", "ema"}
     lines = read(workdir)
     assert [line["step"] for line in lines if "loss" in line] == [10, 20, 30, 40, 50, 60]
     assert [line["step"] for line in lines if "eval_loss" in line] == [20, 40, 60]
@@ -68,9 +74,10 @@ def test_what_a_run_leaves(through):
 def test_a_run_can_be_loaded(through):
     workdir, state = through
     run = ss.load(workdir)
-    assert (run.step, run.weights, run.steps) == (60, "ema", [30, 40, 50, 60])
-    assert_same(run.model, state.model("ema"))
-    assert_same(ss.load(workdir, weights="raw").model, state.model("raw"))
+    assert (run.step, run.weights, run.steps) == (60, "ema", [30, 50, 60])
+    for weights in ("ema", "raw"):
+        trained, constants, _ = parameters.split(ss.load(workdir, weights=weights).model)
+        assert_same(trained | constants, state[weights])
     assert ss.load(workdir, step=30).step == 30
     out = run.sample(jax.random.key(0), 4)
     assert out.x.shape == (4, 2)
@@ -81,7 +88,7 @@ def test_a_run_can_be_loaded(through):
 
 def test_going_on_is_as_if_never_stopped(through, tmp_path):
     _, state = through
-    trained(tmp_path / "run", n_iters=23)
+    trained(tmp_path / "run", steps=23)
     resumed = trained(tmp_path / "run")
     assert_same(resumed, state)
     losses = [line for line in read(tmp_path / "run") if "loss" in line]
@@ -98,9 +105,10 @@ def test_steps_in_one_call_are_the_same_steps(through, tmp_path):
 
 def test_a_damaged_checkpoint_is_passed_over(through, tmp_path):
     _, state = through
-    trained(tmp_path / "run", n_iters=40)
-    newest = tmp_path / "run" / "checkpoints" / "40" / checkpoint.MANIFEST
-    newest.write_text("{")
+    trained(tmp_path / "run", steps=40)
+    for folder in ("checkpoints", "snapshots"):
+        if (tmp_path / "run" / folder / "40").exists():
+            (tmp_path / "run" / folder / "40" / store.MANIFEST).write_text("{")
     with pytest.warns(UserWarning, match="the one before it is used"):
         assert ss.load(tmp_path / "run").step == 30
     with pytest.warns(UserWarning, match="set aside"):
@@ -109,10 +117,10 @@ def test_a_damaged_checkpoint_is_passed_over(through, tmp_path):
 
 def test_hooks(tmp_path):
     seen = []
-    config = toy_config(n_iters=12)
-    layout.prepare(tmp_path / "run", config)
+    config = toy.get_config()
+    config.training.steps = 12
     hook = (4, lambda state, run: seen.append((int(state.step), run.step, run.sample(jax.random.key(0), 2).x.shape)))
-    train(config, tmp_path / "run", hooks=[hook])
+    ss.train(config, tmp_path / "run", hooks=[hook])
     assert seen == [(4, 4, (2, 2)), (8, 8, (2, 2)), (12, 12, (2, 2))]
 
 
@@ -125,28 +133,28 @@ def test_a_training_that_diverges_says_where(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(Diverged, match=r"not been finite since step 0 \(20 steps; .*max_skipped = 20\)"):
-            trained(tmp_path / "run", loss="tests.training.test_loop:nan_loss")
-    assert checkpoint.steps(tmp_path / "run" / "checkpoints") == [10, 20]
+            trained(tmp_path / "run", loss="tests.training.test_loop:nan_loss", max_skipped=20)
+    assert store.steps(tmp_path / "run" / "checkpoints") == [10, 20]
 
 
 def test_a_full_disk_does_not_stop_a_training(tmp_path, monkeypatch, capsys):
-    real, count = checkpoint.ocp.save_async, iter(range(100))
+    real, count = store.ocp.save_async, iter(range(100))
 
     def sometimes_full(*arguments, **options):
         if next(count) == 1:
             raise OSError(28, "No space left on device")
         return real(*arguments, **options)
 
-    monkeypatch.setattr(checkpoint.ocp, "save_async", sometimes_full)
-    trained(tmp_path / "run", snapshot_sampling=False, n_iters=30)
-    assert checkpoint.steps(tmp_path / "run" / "checkpoints") == [10, 30]
+    monkeypatch.setattr(store.ocp, "save_async", sometimes_full)
+    trained(tmp_path / "run", snapshot_every=100, steps=30)
+    assert store.steps(tmp_path / "run" / "checkpoints") == [10, 30]
     assert "the checkpoint of step 20 could not be written" in capsys.readouterr().err
 
 
 def start(workdir, cache):
     command = [sys.executable, "main.py", "--config=tests/training/toy.py", f"--workdir={workdir}"]
     return subprocess.Popen(
-        [*command, "--config.training.snapshot_sampling=False", f"--compilation_cache={cache}"],
+        [*command, "--config.logging.preview=0", f"--compilation_cache={cache}"],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -155,7 +163,7 @@ def start(workdir, cache):
 
 def test_a_signal_saves_and_ends_with_its_own_code(tmp_path):
     command = [sys.executable, "main.py", "--config=tests/training/toy.py", f"--workdir={tmp_path / 'run'}"]
-    command += ["--config.training.n_iters=1000000", f"--compilation_cache={tmp_path / 'cache'}"]
+    command += ["--config.training.steps=1000000", f"--compilation_cache={tmp_path / 'cache'}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: read(tmp_path / "run"), process)
     process.send_signal(signal.SIGTERM)
@@ -191,7 +199,7 @@ def test_killed_at_random_moments_it_ends_as_if_never_killed(tmp_path, kills):
         process.communicate()
     process = start(tmp_path / "killed", cache)
     assert process.wait(timeout=300) == 0, process.stderr.read()
-    one, other = (checkpoint.load_arrays(tmp_path / run / "checkpoints" / "60") for run in ("through", "killed"))
+    one, other = (store.load_arrays(tmp_path / run / "checkpoints" / "60") for run in ("through", "killed"))
     assert_same(one, other)
-    assert checkpoint.check(folder / "60")["data"] == {"step": 60}
-    assert set(one) == {"raw", "ema", "optimizer", "counters"}
+    assert store.check(folder / "60")["data"] == {"step": 60}
+    assert set(one) == {"raw", "ema", "optimizer", "memory", "counters"}

@@ -9,9 +9,9 @@ import optax
 import pytest
 
 from score_sde import parameters
+from score_sde.randomness import example_keys
 from score_sde.training import averages, optimizer
 from score_sde.training.state import TrainState
-from score_sde.randomness import example_keys
 from score_sde.training.step import make_train_step
 from score_sde.training.task import Task
 

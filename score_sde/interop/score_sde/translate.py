@@ -125,10 +125,10 @@ def _model_and_loss(config: ConfigDict, process: str) -> dict[str, Any]:
         chain = "smld_chain" if process == "ve" else "ddpm_chain"
         return {"denoiser": {"name": chain}, "loss": {"name": "discrete", "reduce": reduce}}
     told = {"predicts": "score", "noise_level": "sigma_level"} if process == "ve" else {}
-    weighting = "likelihood" if training.likelihood_weighting else "score_matching"
+    weighting = {"weighting": {"name": "likelihood"}} if training.likelihood_weighting else {}
     return {
         "denoiser": told or {"predicts": "noise", "noise_level": "scaled_time"},
-        "loss": {"name": "denoising", "reduce": reduce, "weighting": {"name": weighting}},
+        "loss": {"name": "denoising", "reduce": reduce, **weighting},
     }
 
 
