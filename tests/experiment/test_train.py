@@ -82,7 +82,7 @@ def test_a_run_can_be_loaded(through):
     out = run.sample(jax.random.key(0), 4)
     assert out.x.shape == (4, 2)
     assert run.to_images(out.x).shape == (4, 2)
-    with pytest.raises(ValueError, match="weights = 'best'; the checkpoint of step 60 has 'ema', 'raw'"):
+    with pytest.raises(ValueError, match="weights = 'best'; the checkpoint of step 60 has 'raw', 'ema'"):
         ss.load(workdir, weights="best")
 
 
@@ -133,7 +133,7 @@ def test_a_training_that_diverges_says_where(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(Diverged, match=r"not been finite since step 0 \(20 steps; .*max_skipped = 20\)"):
-            trained(tmp_path / "run", loss="tests.training.test_loop:nan_loss", max_skipped=20)
+            trained(tmp_path / "run", loss="tests.experiment.test_train:nan_loss", max_skipped=20)
     assert store.steps(tmp_path / "run" / "checkpoints") == [10, 20]
 
 
