@@ -63,6 +63,7 @@ def samples(
 
     ``options``: those of ``ss.samplers.generate``.
     """
+    mesh = devices.mesh()
 
     def begin(first: int) -> Iterator[tuple[Batch, int]]:
         drawn = generate(
@@ -71,11 +72,12 @@ def samples(
         size = 0
         for out in drawn:
             count = len(out.index)
-            size = size or count
+            size = size or devices.round_up(count, mesh)
             told = jax.tree.map(lambda leaf: np.asarray(leaf)[first : first + count], condition or {})  # noqa: B023
             batch = {"data": scaling.to_images(out.x), "index": out.index, "nfe": out.nfe, "failed_at": out.failed_at}
-            whole = devices.gathered({**batch, **told})
-            yield jax.tree.map(lambda value: np.resize(value, (size, *value.shape[1:])), whole), count  # noqa: B023
+            whole = jax.tree.map(np.asarray, devices.gathered({**batch, **told}))
+            filled = jax.tree.map(lambda value: np.resize(value, (size, *value.shape[1:])), whole)  # noqa: B023
+            yield jax.device_put(filled, devices.divided(mesh)), count
             first += count
 
     return Stream(n, begin, {"samples": n, "shape": list(shape), "condition": _told(condition)})
