@@ -1,9 +1,11 @@
 """All devices of all hosts as one row, what lies on them, and what the hosts must agree about."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
@@ -30,6 +32,20 @@ def whole(mesh: Mesh) -> NamedSharding:
 def round_up(size: int, mesh: Mesh) -> int:
     """The next multiple of the number of devices."""
     return -(-size // mesh.size) * mesh.size
+
+
+def put(tree: PyTree, sharding: NamedSharding) -> PyTree:
+    """Arrays laid out over devices, also those of other hosts: every host has the whole arrays before."""
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+    return jax.tree.map(lambda leaf: _put(leaf, sharding), tree)
+
+
+def _put(leaf: Any, sharding: NamedSharding) -> jax.Array:
+    if jnp.issubdtype(getattr(leaf, "dtype", float), jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(_put(jax.random.key_data(leaf), sharding), impl=jax.random.key_impl(leaf))
+    value = np.asarray(leaf)
+    return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])
 
 
 def gathered(tree: PyTree) -> PyTree:

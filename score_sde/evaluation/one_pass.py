@@ -53,7 +53,7 @@ def evaluate(
     }
     first = min((work.done for work in works.values() if not work.finished), default=stream.n)
     total = max((work.total for work in works.values() if not work.finished), default=0)
-    model = jax.device_put(subject.model, devices.whole(devices.mesh()))
+    model = devices.put(subject.model, devices.whole(devices.mesh()))
     placed = Subject(model, subject.scaling, subject.conditions, subject.loss)
     bar = Progress(total, "example", done=first, unit="examples", enabled=progress and total > first)
     saved = time.monotonic()
@@ -80,7 +80,7 @@ def evaluate(
         known = before.get(name, {})
         if known.get("settings") == _plain(work.settings):
             results[name] = known
-        else:
+        elif work.finished:
             results[name] = {**work.evaluator.result(subject, work.state), "settings": _plain(work.settings)}
     if file is not None:
         with written_whole(file) as part:

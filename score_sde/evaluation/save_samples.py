@@ -35,7 +35,9 @@ class SaveSamples:
         n = int(state["n"])
         for name, value in values.items():
             if name == "data":
-                self._on_disk(rows.start == 0, (n, *value.shape[1:]), value.dtype)[rows] = value
+                if jax.process_index() == 0:
+                    data = self._begun((n, *value.shape[1:]), value.dtype) if rows.start == 0 else self._on_disk()
+                    data[rows] = value
                 continue
             if name not in state:
                 state[name] = np.zeros((n, *value.shape[1:]), value.dtype)
@@ -43,15 +45,16 @@ class SaveSamples:
         return state
 
     def result(self, subject: Subject, state: State) -> dict[str, Any]:
-        data, own = np.load(self._growing, mmap_mode="r"), {"n", "nfe", "failed_at"}
-        with written_whole(self.file) as part, part.open("wb") as stream:
-            entries = {name: value for name, value in state.items() if name not in own}
-            np.savez(stream, data=data, **entries)  # type: ignore[arg-type]
-        picture = self.file.with_suffix(".png")
-        plots.save_samples(picture, data[:100], subject.scaling.levels, columns=10)
-        self._growing.unlink()
+        if self._growing.exists() or not self.file.exists():  # else it was killed just after the last line of this block
+            data, own = self._on_disk(), {"n", "nfe", "failed_at"}
+            picture = self.file.with_suffix(".png")
+            plots.save_samples(picture, data[:100], subject.scaling.levels, columns=10)
+            with written_whole(self.file) as part, part.open("wb") as stream:
+                entries = {name: value for name, value in state.items() if name not in own}
+                np.savez(stream, data=data, **entries)  # type: ignore[arg-type]
+            self._growing.unlink()
         return {
-            "samples": len(data),
+            "samples": int(state["n"]),
             "failed": np.flatnonzero(state["failed_at"] >= 0).tolist(),
             "evaluations": float(state["nfe"].mean()),
             "file": self.file.name,
@@ -61,11 +64,16 @@ class SaveSamples:
     def _growing(self) -> Path:
         return self.file.with_name(f".{self.file.stem}.npy")
 
-    def _on_disk(self, new: bool, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """The file that the samples are gathered in. Only the first host has one."""
-        if jax.process_index() != 0:
-            return np.empty(shape, dtype)
+    def _begun(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """A new file that the samples are gathered in. The first host writes it."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        return np.lib.format.open_memmap(
-            self._growing, mode="w+" if new else "r+", dtype=dtype, shape=shape if new else None
-        )
+        return np.lib.format.open_memmap(self._growing, mode="w+", dtype=dtype, shape=shape)
+
+    def _on_disk(self) -> np.ndarray:
+        """The samples so far."""
+        if not self._growing.exists():
+            raise ValueError(
+                f"the samples drawn so far are gone ({self._growing} is missing); to draw them anew remove "
+                f"{self.file.stem}*.npz and .json beside it"
+            )
+        return np.lib.format.open_memmap(self._growing, mode="r+")

@@ -43,7 +43,7 @@ def examples(source: Any, batch_size: int = 64) -> Stream:
         for start in range(first, n, size):
             index = np.minimum(np.arange(start, start + size), n - 1)
             batch = dict(take(source, index)) | {"index": index.astype(np.int32)}
-            yield jax.device_put(jax.tree.map(np.asarray, batch), devices.divided(mesh)), min(size, n - start)
+            yield devices.put(jax.tree.map(np.asarray, batch), devices.divided(mesh)), min(size, n - start)
 
     return Stream(n, begin, {"source": source.name, "examples": n, "shape": list(source.shape)})
 
@@ -77,7 +77,7 @@ def samples(
             batch = {"data": scaling.to_images(out.x), "index": out.index, "nfe": out.nfe, "failed_at": out.failed_at}
             whole = jax.tree.map(np.asarray, devices.gathered({**batch, **told}))
             filled = jax.tree.map(lambda value: np.resize(value, (size, *value.shape[1:])), whole)  # noqa: B023
-            yield jax.device_put(filled, devices.divided(mesh)), count
+            yield devices.put(filled, devices.divided(mesh)), count
             first += count
 
     return Stream(n, begin, {"samples": n, "shape": list(shape), "condition": _told(condition)})

@@ -53,7 +53,7 @@ def _batches(model, key, n, shape, sampler, batch_size, start, given, progress, 
     mesh = devices.mesh()
     size = devices.round_up(min(batch_size, n - start), mesh)  # one compiled size, the same on every device
     split, everywhere = devices.divided(mesh), devices.whole(mesh)
-    model, key = jax.device_put((model, key), everywhere)
+    model, key = devices.put((model, key), everywhere)
     bar = Progress(n - start, enabled=progress)
     kinds = {parameter.kind for parameter in inspect.signature(sampler).parameters.values()}
     chunked = inspect.Parameter.VAR_KEYWORD in kinds  # the samplers on a fixed grid, which take loop.Options
@@ -61,8 +61,8 @@ def _batches(model, key, n, shape, sampler, batch_size, start, given, progress, 
         index = np.arange(first, first + size)
         count = min(size, n - first)
         rows = np.minimum(index, n - 1)  # the last batch is filled up, and cut afterwards
-        condition, x_init = jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)[rows], split), given)  # noqa: B023
-        arguments = dict(condition=condition, x_init=x_init, start=jax.device_put(index, split), **options)
+        condition, x_init = jax.tree.map(lambda leaf: devices.put(np.asarray(leaf)[rows], split), given)  # noqa: B023
+        arguments = dict(condition=condition, x_init=x_init, start=devices.put(index, split), **options)
         if chunked:
             arguments.setdefault("progress", bar.within(count))
         samples = jax.block_until_ready(sampler(model, key, size, shape, **arguments))

@@ -19,7 +19,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Key, PyTree
 
 from score_sde.checks import require
-from score_sde.devices import AXIS, divided, mesh, whole
+from score_sde.devices import AXIS, divided, mesh, put, whole
 from score_sde.parameters import Arrays, named, unflatten
 from score_sde.randomness import example_keys
 from score_sde.training.state import TrainState
@@ -85,7 +85,7 @@ class Parallel:
 
     def place(self, tree: PyTree) -> PyTree:
         """A state, or frozen arrays, on the devices; every host holds the same one before."""
-        return jax.tree.map(_place, tree, self.shardings(tree))
+        return jax.tree.map(put, tree, self.shardings(tree))
 
     def compile(self, train_step: TrainStep) -> Program:
         """(state, frozen, batches, key) -> (state, metrics with one entry a batch): one step for each batch, in one call.
@@ -161,9 +161,3 @@ def _axes(name: str, layout: Layout, shape: tuple[int, ...], n: int) -> tuple[st
         f"None for each of its {len(shape)} axes",
     )
     return layout  # type: ignore[return-value]
-
-
-def _place(leaf: Any, sharding: NamedSharding) -> jax.Array:
-    """Also over hosts: each has the whole array and gives its own devices their parts."""
-    value = np.asarray(leaf)
-    return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])

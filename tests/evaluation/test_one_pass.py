@@ -16,14 +16,9 @@ from score_sde.evaluation import BitsPerDim, HeldOutLoss, LossPerLevel, PerExamp
 from score_sde.evaluation import examples as examples_of
 from score_sde.evaluation import samples as samples_of
 from score_sde.likelihood import of_data
+from tests.evaluation.problem import KEY, MODEL, SCALING, SDE, SOURCE, TRUTH
 
-SCALING = DataScaling(levels=5, dequantize=True)
-SDE = ss.VP()
-TRUTH = ss.analytic.GaussianMixture([[-0.5, 0.3], [0.4, -0.2]], [0.3, 0.2])
-MODEL = TRUTH.denoiser(SDE)
 SUBJECT = Subject(MODEL, SCALING)
-SOURCE = ArraySource("pairs", np.random.default_rng(0).integers(0, 5, size=(13, 2)).astype(np.uint8), levels=5)
-KEY = jax.random.key(3)
 BITS = BitsPerDim(repeats=2, rtol=1e-3, atol=1e-3)
 
 
