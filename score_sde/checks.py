@@ -4,8 +4,9 @@ A value can be looked at only where it is concrete: inside ``jax.jit`` the range
 checked, its shape is.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +36,19 @@ def require(condition: bool, message: str) -> None:
     """Raise a ValueError unless the condition holds."""
     if not condition:
         raise ValueError(message)
+
+
+class Nothing(TypedDict):
+    """For ``**others: Unpack[Nothing]``: a function that answers for unknown options itself, with ``no_others``."""
+
+
+def no_others(others: Mapping[str, Any], known: Iterable[str], what: str) -> None:
+    """A TypeError for an option that does not exist, with the nearest one that does."""
+    for name in others:
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise TypeError(f"{what} has no option {name!r}{hint} Its options: {', '.join(known)}")
 
 
 def some_of(items: Sequence[str], most: int) -> str:

@@ -12,6 +12,7 @@ from enum import IntEnum
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Int, Key
 
@@ -27,6 +28,12 @@ class Purpose(IntEnum):
 
 
 INITIALISATION = 0x1217  # what the seed's key is folded with for the first parameters; steps are counted from 0
+
+
+def check_key(key: Any) -> None:
+    """A TypeError for an integer where a key is meant."""
+    if not hasattr(key, "dtype") or (jnp.ndim(key) == 0 and not jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
+        raise TypeError(f"key = {key!r} is no random key; give jax.random.key({key if isinstance(key, int) else 0})")
 
 
 def example_keys(key: Key[Array, ""], step: ArrayLike, position: Int[Array, "batch"]) -> Key[Array, "batch"]:

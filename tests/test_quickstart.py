@@ -30,9 +30,9 @@ def test_it_learns(judge, tmp_path):
     workdir = tmp_path / "run"
     command = [sys.executable, "main.py", "--config=configs/quickstart.py", f"--workdir={workdir}"]
     command += [
-        "--config.training.n_iters=400",
-        "--config.training.eval_freq=400",
-        "--config.training.snapshot_sampling=False",
+        "--config.training.steps=400",
+        "--config.training.evaluate_every=400",
+        "--config.logging.preview=0",
     ]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, cwd=ROOT, env=os.environ | {"XLA_FLAGS": ""}

@@ -20,6 +20,7 @@ import numpy as np
 
 import score_sde as ss
 from score_sde import plots
+from score_sde.evaluation import BitsPerDim, Subject, evaluate, examples
 from score_sde.evaluation.frechet import frechet
 
 HERE = Path(__file__).parent
@@ -62,17 +63,14 @@ def main() -> None:
         rows[name] = {"evaluations": int(out.calls), "images/s": options.samples / seconds, "frechet": distance}
         pictures[name] = images[:64]
         print(name, rows[name], flush=True)
-    result = ss.likelihood.evaluate(
-        run.model,
-        ss.data.Subset(run.source("test"), np.arange(options.images)),
+    found = evaluate(
+        Subject(run.model, run.scaling),
+        {"bits_per_dim": BitsPerDim(repeats=1, rtol=1e-4, atol=1e-4)},
+        examples(ss.data.Subset(run.source("test"), np.arange(options.images)), 250),
         jax.random.key(2),
-        run.scaling,
         options.workdir / "reports" / f"likelihood_{run.step}.json",
-        repeats=1,
-        batch_size=250,
-        rtol=1e-4,
-        atol=1e-4,
     )
+    result = found["bits_per_dim"]
     report = {"device": device, "step": run.step, "samples": options.samples, "samplers": rows, "bits_per_dim": result}
     (options.out / "results.json").write_text(json.dumps(report, indent=1) + "\n")
     lines = ["| sampler | evaluations | images/s | Fréchet |", "|---|---|---|---|"]

@@ -21,6 +21,7 @@ import optax
 from flax import nnx
 
 import score_sde as ss
+from score_sde.evaluation import BitsPerDim, Subject, evaluate, examples
 
 HERE = Path(__file__).parent
 SCALING = ss.data.DataScaling(levels=17, dequantize=True)
@@ -111,19 +112,11 @@ def main() -> None:
     count = sum(leaf.size for leaf in jax.tree.leaves(model))
     model, seconds = train(model, images, arguments.steps, arguments.seed)
     file = arguments.out / f"digits_{arguments.steps}.json"
-    result = ss.likelihood.evaluate(
-        model,
-        held_out,
-        jax.random.key(1),
-        SCALING,
-        file,
-        repeats=arguments.repeats,
-        batch_size=119,
-        rtol=arguments.tolerance,
-        atol=arguments.tolerance,
-    )
-    with np.load(file.with_suffix(".npz")) as saved:
-        ours = saved["per_dim"].mean(axis=0)
+    bits = BitsPerDim(repeats=arguments.repeats, rtol=arguments.tolerance, atol=arguments.tolerance)
+    found = evaluate(Subject(model, SCALING), {"bits": bits}, examples(held_out, 119), jax.random.key(1), file)
+    result = found["bits"]
+    with np.load(file.with_name(f"{file.stem}_bits.npz")) as saved:
+        ours = saved["per_dim"].mean(axis=1)
     rows = {
         f"score model, {count / 1e6:.2f} M parameters, {arguments.steps} steps": ours,
         "autoregressive logistic regression": baselines.autoregressive(images, test, 17),

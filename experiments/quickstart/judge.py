@@ -22,6 +22,7 @@ import numpy as np
 import scipy.optimize
 
 import score_sde as ss
+from score_sde.evaluation import BitsPerDim, Subject, evaluate, examples
 from score_sde.evaluation.frechet import frechet
 from score_sde.experiment import Run
 
@@ -84,18 +85,10 @@ def bits_per_dim(run: Run, repeats: int, images: int | None, progress: Path) -> 
     source = run.source("test")
     if images is not None:
         source = ss.data.Subset(source, np.arange(images))
-    result = ss.likelihood.evaluate(
-        run.model,
-        source,
-        jax.random.key(2),
-        run.scaling,
-        progress,
-        repeats=repeats,
-        condition=run.condition_of,
-        rtol=1e-4,  # within 0.002 bits of 1e-6
-        atol=1e-4,
-    )
-    return result["mean"]
+    subject = Subject(run.model, run.scaling, run.experiment.conditions)
+    bits = BitsPerDim(repeats=repeats, rtol=1e-4, atol=1e-4)  # within 0.002 bits of 1e-6
+    found = evaluate(subject, {"bits_per_dim": bits}, examples(source), jax.random.key(2), progress)
+    return found["bits_per_dim"]["mean"]
 
 
 def judge(workdir: Path, samples: int, repeats: int, images: int | None = None) -> dict[str, float]:

@@ -11,9 +11,9 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from score_sde.denoiser import prediction
 from score_sde.checks import Sample, as_time, is_concrete, per_sample, require
 from score_sde.conditions import Condition
+from score_sde.denoiser import prediction
 from score_sde.denoiser.base import Denoiser
 from score_sde.denoiser.levels import log_noise_level, scaled_time
 from score_sde.denoiser.prediction import Kind
@@ -159,9 +159,16 @@ def as_tree(function: Callable, name: str) -> Any:
 
 def check_condition(condition: Condition, x: Sample) -> None:
     """Raise a ValueError unless every leaf of the condition leads with the batch axis of x."""
-    for path, leaf in jax.tree_util.tree_leaves_with_path(condition):
+    for path, leaf in jax.tree_util.tree_leaves_with_path(condition, is_leaf=_is_list_of_numbers):
+        if isinstance(leaf, list):
+            name = jax.tree_util.keystr(path)
+            raise ValueError(f"condition{name} = {leaf!r} is a list; give an array, such as jnp.asarray({leaf!r})")
         name, shape = jax.tree_util.keystr(path), jnp.shape(leaf)
         require(
             shape[:1] == x.shape[:1],
             f"condition{name} has shape {shape}; its first axis must be the batch of x, {x.shape[:1]}",
         )
+
+
+def _is_list_of_numbers(node: Any) -> bool:
+    return isinstance(node, list) and all(isinstance(each, int | float) for each in node)

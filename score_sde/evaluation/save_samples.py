@@ -45,7 +45,9 @@ class SaveSamples:
         return state
 
     def result(self, subject: Subject, state: State) -> dict[str, Any]:
-        if self._growing.exists() or not self.file.exists():  # else it was killed just after the last line of this block
+        if (
+            self._growing.exists() or not self.file.exists()
+        ):  # else it was killed just after the last line of this block
             data, own = self._on_disk(), {"n", "nfe", "failed_at"}
             picture = self.file.with_suffix(".png")
             plots.save_samples(picture, data[:100], subject.scaling.levels, columns=10)

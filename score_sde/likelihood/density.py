@@ -18,6 +18,7 @@ from score_sde.denoiser import Condition, Denoiser, check_condition
 from score_sde.likelihood import divergence as divergences
 from score_sde.likelihood.adams import Adams
 from score_sde.likelihood.flow import Method, Path, follow, scale
+from score_sde.randomness import check_key
 from score_sde.sde import SDE
 
 
@@ -32,7 +33,7 @@ class LogLikelihood:
     standard_error: Float[Array, "n"] | None
     """Of log_prob over the probes: None with one probe, 0 with the exact divergence."""
     nfe: Int[Array, "n"]
-    """Evaluations of the network (each with its pullback) that each sample needed."""
+    """Passes forward through the network (each with its pullback) that each sample needed."""
     calls: Int[Array, ""]
     """Batched evaluations that were made."""
     failed_at: Int[Array, "n"]
@@ -97,6 +98,7 @@ def log_likelihood(
     """
     x = _checked(model, x, condition, rtol, atol, steps, max_steps, solver)
     require(last_step in ("stop", "bound"), f'last_step = {last_step!r}; allowed: "stop", "bound"')
+    check_key(key)
     n = x.shape[0]
     count, given = _given_probes(probes, x)
     divergences.check(divergence, distribution, count, chunk, memory, x.shape, x.dtype.itemsize)
@@ -179,7 +181,8 @@ def _density_of(run: _Run, model: Denoiser, x, key, index, probes, condition, en
         error = dimensions * jnp.std(path.delta, axis=1, ddof=1) / math.sqrt(run.probes)
     failed_at = jnp.where((path.failed_at < 0) & ~jnp.isfinite(log_prob), 0, path.failed_at)
     log_prob = jnp.where(failed_at < 0, log_prob, jnp.nan).astype(x.dtype)
-    return LogLikelihood(log_prob, path.x, error, path.nfe, path.calls, failed_at, path.reached, ends[1], sde)
+    nfe = path.nfe * model.cost.forward
+    return LogLikelihood(log_prob, path.x, error, nfe, path.calls, failed_at, path.reached, ends[1], sde)
 
 
 def _last_step(model: Denoiser, x, key, index, condition, s) -> tuple[Array, Array]:

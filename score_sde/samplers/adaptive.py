@@ -4,8 +4,9 @@ The whole batch is evaluated until its slowest sample is done: ``nfe`` is what e
 network was called.
 """
 
+import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import diffrax
 import jax
@@ -14,8 +15,9 @@ import lineax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Key
 
-from score_sde.checks import require
+from score_sde.checks import Nothing, no_others, require
 from score_sde.denoiser import Condition, Denoiser
+from score_sde.randomness import check_key
 from score_sde.samplers import grids
 from score_sde.samplers.loop import Final, Samples, check_arguments, latents, note_failures
 
@@ -37,6 +39,7 @@ def ode(
     final: Final = "denoise",
     record: Callable | None = None,
     save_every: int = 1,
+    **others: Unpack[Nothing],
 ) -> Samples:
     """Draw n samples with the probability-flow ODE, dx/dt = velocity (Song et al. 2021, section 4.3), adaptively.
 
@@ -45,6 +48,7 @@ def ode(
     ``time_grid`` gives the two ends; with ``record`` its points (uniform unless given) are those recorded.
     ``failed_at``: the steps taken when a sample ran out of ``max_steps`` or became non-finite.
     """
+    no_others(others, inspect.signature(ode).parameters, "ode")
     run = _Run("ode", n, tuple(shape), solver, float(rtol), float(atol), max_steps, 0.0, final, record, save_every)
     return _solve(run, model, key, condition, x_init, time_grid, start)
 
@@ -66,12 +70,14 @@ def adaptive_sde(
     final: Final = "denoise",
     record: Callable | None = None,
     save_every: int = 1,
+    **others: Unpack[Nothing],
 ) -> Samples:
     """Draw n samples of the reverse SDE with adaptive steps along one Brownian path for each sample.
 
     The noise is additive, so that the solver (ShARK; Foster et al. 2023) has strong order 1.5 with two evaluations a
     step, and a rejected step leaves no bias: the path stays what it was, unlike in Jolicoeur-Martineau et al. 2021.
     """
+    no_others(others, inspect.signature(adaptive_sde).parameters, "adaptive_sde")
     require(0 < stochasticity <= 1, f"stochasticity = {stochasticity}; allowed: (0, 1]; for 0 use samplers.ode")
     run = _Run(
         "sde", n, tuple(shape), diffrax.ShARK(), float(rtol), float(atol), max_steps, float(stochasticity), final,
@@ -97,6 +103,7 @@ class _Run(NamedTuple):
 
 
 def _solve(run: _Run, model, key, condition, x_init, time_grid, start) -> Samples:
+    check_key(key)
     require(run.rtol > 0 and run.atol >= 0, f"rtol = {run.rtol}, atol = {run.atol}: rtol > 0 and atol >= 0")
     require(run.max_steps >= 1, f"max_steps = {run.max_steps}; it must be at least 1")
     require(
@@ -139,7 +146,8 @@ def _integrate(run: _Run, model: Denoiser, key, index, x_init, condition, times:
             (saved_at, jnp.moveaxis(states[:, :-1], 1, 0)),
         )
         extra += len(saved_at)
-    return Samples(last, nfe + extra, jnp.max(nfe) + extra, failed_at, index, kept)
+    calls, cost = nfe + extra, model.cost
+    return Samples(last, calls * cost.forward, jnp.max(calls), failed_at, index, calls * cost.pullbacks, kept)
 
 
 _jitted = jax.jit(_integrate, static_argnums=0)

@@ -15,6 +15,7 @@ from score_sde import devices
 from score_sde.checks import require, some_of
 from score_sde.denoiser import Condition, Denoiser, check_condition
 from score_sde.progress import Progress
+from score_sde.randomness import check_key
 from score_sde.samplers.loop import Samples
 from score_sde.samplers.multistep import dpm_solver
 
@@ -41,6 +42,7 @@ def generate(
     condition and x_init are those of all n samples. The samplers on a fixed grid run in compiled chunks of up to 50
     steps, so that the bar moves and Ctrl-C is heard. Samples that failed are reported as warnings.
     """
+    check_key(key)
     require(isinstance(n, int) and n >= 1, f"n = {n!r}; give a whole number of samples >= 1")
     require(isinstance(start, int) and 0 <= start <= n, f"start = {start!r}; allowed: 0 to n = {n}")
     require(isinstance(batch_size, int) and batch_size >= 1, f"batch_size = {batch_size!r}; it must be at least 1")
@@ -77,7 +79,7 @@ def first_samples(samples: Samples, count: int, size: int) -> Samples:
     """The first ``count`` of a batch that was filled up."""
     if count == size:
         return samples
-    own = {name: getattr(samples, name)[:count] for name in ("x", "nfe", "failed_at", "index")}
+    own = {name: getattr(samples, name)[:count] for name in ("x", "nfe", "failed_at", "index", "pullbacks")}
     return dataclasses.replace(samples, **own)
 
 

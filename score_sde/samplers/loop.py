@@ -16,8 +16,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from score_sde import pytree
-from score_sde.checks import per_sample, require
+from score_sde.checks import no_others, per_sample, require
 from score_sde.denoiser import Condition, Denoiser, check_condition
+from score_sde.randomness import check_key
 from score_sde.samplers import grids
 from score_sde.sde import SDE
 
@@ -55,13 +56,15 @@ class Samples:
 
     x: Float[Array, "n *shape"]
     nfe: Int[Array, "n"]
-    """Evaluations of the model that each sample needed."""
+    """Passes forward through the network that each sample needed: a guided model pays two for each call."""
     calls: Int[Array, ""]
-    """Batched calls of the network that were made."""
+    """Batched calls of the model that were made."""
     failed_at: Int[Array, "n"]
     """The step at which a sample became non-finite, or its solver gave up; −1 is fine."""
     index: Int[Array, "n"]
     """Which sample each one is: it depends on (key, index) alone."""
+    pullbacks: Int[Array, "n"] | int = 0
+    """Pullbacks through the network that each sample needed, by a model that takes gradients."""
     record: PyTree = None
     """What ``record`` kept, one entry every ``save_every`` steps along the first axis."""
 
@@ -145,8 +148,13 @@ def solve(
     noise: ArrayLike | None = None,
     progress: Callable | None = None,
     pairs: bool = False,
+    **others: Any,
 ) -> Samples:
     """Sample with a method; see ``Options`` for the arguments."""
+    if others:
+        own = [field.name for field in dataclasses.fields(method)]
+        no_others(others, ["steps", *own, *Options.__annotations__], type(method).__name__)
+    check_key(key)
     times = grids.resolve(time_grid, model.sde, steps, method.default_grid, pairs=pairs)
     shape = tuple(int(size) for size in shape)
     index, x_init = check_arguments(n, shape, condition, x_init, start, final, save_every)
@@ -247,7 +255,9 @@ def _begin(run: _Run, model, key, index, x_init, condition, rows) -> _Carry:
     return _Carry(x, x, run.method.begin(x), note_failures(jnp.full(run.n, -1), x, 0), saved)
 
 
-def _advance(run: _Run, model, key, index, carry: _Carry, condition, rows, noise) -> _Carry:
+def _body(run: _Run, model, key, index, condition) -> Callable:
+    """One step, to be scanned."""
+
     def body(carry: _Carry, row_and_noise) -> tuple[_Carry, None]:
         row, drawn = row_and_noise
         if drawn is None:
@@ -257,7 +267,11 @@ def _advance(run: _Run, model, key, index, carry: _Carry, condition, rows, noise
         failed_at = note_failures(carry.failed_at, step.x, row["step"])
         return _Carry(step.x, step.mean, step.memory, failed_at, saved), None
 
-    return jax.lax.scan(body, carry, (rows, noise))[0]
+    return body
+
+
+def _advance(run: _Run, model, key, index, carry: _Carry, condition, rows, noise) -> _Carry:
+    return jax.lax.scan(_body(run, model, key, index, condition), carry, (rows, noise))[0]
 
 
 def _save(run: _Run, model, carry: _Carry, row, x0, condition) -> PyTree:
@@ -277,16 +291,17 @@ def _finish(run: _Run, model, index, carry: _Carry, condition, rows) -> Samples:
     last = {"none": carry.x, "mean": carry.mean, "denoise": carry.x}[run.final]
     failed_at, calls = carry.failed_at, run.rows * run.method.evaluations
     if run.final == "denoise":
-        last = model.denoise(carry.x, jnp.maximum(rows["s"][-1], model.sde.t_min), condition)
+        last, _ = model.predict(carry.x, jnp.maximum(rows["s"][-1], model.sde.t_min), condition)
         failed_at, calls = note_failures(failed_at, last, rows["step"][-1] + 1), calls + 1
     if run.record is not None and not run.method.knows_x0:
         calls += -(-run.rows // run.save_every)
-    return Samples(last, jnp.full(run.n, calls), jnp.asarray(calls), failed_at, index, carry.saved)
+    nfe, pullbacks = (jnp.full(run.n, calls * each) for each in model.cost)
+    return Samples(last, nfe, jnp.asarray(calls), failed_at, index, pullbacks, carry.saved)
 
 
 def _all(run: _Run, model, key, index, x_init, condition, rows, noise) -> Samples:
     carry = _begin(run, model, key, index, x_init, condition, rows)
-    carry = _advance(run, model, key, index, carry, condition, rows, noise)
+    carry, _ = jax.lax.scan(_body(run, model, key, index, condition), carry, (rows, noise))
     return _finish(run, model, index, carry, condition, rows)
 
 

@@ -10,7 +10,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -96,30 +96,27 @@ class Parallel:
         def program(
             state: TrainState, frozen: Arrays, batches: Sequence[Batch], key: Key[Array, ""]
         ) -> tuple[TrainState, Metrics]:
-            def one(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-                return train_step(state, frozen, batch, example_keys(key, state.step, batch["position"]))
-
+            state, frozen = self._laid_out(state), self._laid_out(frozen)
             if len(batches) == 1:  # without a loop around it XLA has more freedom
-                state, metrics = one(state, batches[0])
-                return state, jax.tree.map(lambda a: a[None], metrics)
-            return jax.lax.scan(one, state, jax.tree.map(lambda *rows: jnp.stack(rows), *batches))
+                keys = example_keys(key, state.step, batches[0]["position"])
+                state, metrics = train_step(state, frozen, batches[0], keys)
+                metrics = jax.tree.map(lambda a: a[None], metrics)
+            else:
 
-        return self._over_mesh(program) if self.strategy == "mesh" else self._over_copies(program)
+                def one(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+                    return train_step(state, frozen, batch, example_keys(key, state.step, batch["position"]))
 
-    def _over_mesh(self, program: Program) -> Program:
-        everywhere = whole(self.mesh)
+                state, metrics = jax.lax.scan(one, state, jax.tree.map(lambda *rows: jnp.stack(rows), *batches))
+            return self._laid_out(state), self._whole(metrics)
 
-        def with_layout(state, frozen, batches, key):
-            layout = self.shardings(state)
-            state = jax.lax.with_sharding_constraint(state, layout)
-            frozen = jax.lax.with_sharding_constraint(frozen, self.shardings(frozen))
-            state, metrics = program(state, frozen, batches, key)
-            return (
-                jax.lax.with_sharding_constraint(state, layout),
-                jax.lax.with_sharding_constraint(metrics, jax.tree.map(lambda _: everywhere, metrics)),
-            )
+        return jax.jit(program, donate_argnums=0) if self.strategy == "mesh" else self._over_copies(program)
 
-        return jax.jit(with_layout, donate_argnums=0)
+    def _laid_out(self, tree: PyTree) -> PyTree:
+        """Held to the rules inside a compiled step; pmap has copies."""
+        return jax.lax.with_sharding_constraint(tree, self.shardings(tree)) if self.strategy == "mesh" else tree
+
+    def _whole(self, tree: PyTree) -> PyTree:
+        return jax.lax.with_sharding_constraint(tree, whole(self.mesh)) if self.strategy == "mesh" else tree
 
     def _over_copies(self, program: Program) -> Program:
         devices = [d for d in self.mesh.devices.flat if d.process_index == jax.process_index()]
