@@ -96,6 +96,10 @@ class DataScaling:
     ) -> Float[Array, "batch *shape"]:
         """Data to model space. Dequantisation draws u of an example from its own key, ``keys[i]``."""
         if self.levels is None:
+            require(
+                data.dtype != jnp.uint8,
+                "the data are bytes, but levels = None means continuous data; give DataScaling(levels=256)",
+            )
             return (jnp.asarray(data, jnp.float32) - jnp.float32(self.mean)) / jnp.float32(self.std)
         if not self.dequantize:
             low, high = self.range

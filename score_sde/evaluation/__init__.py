@@ -1,5 +1,6 @@
 """What a model is worth: evaluators, and one resumable pass that feeds them held-out examples or samples."""
 
+from score_sde.evaluation.accuracy_per_level import AccuracyPerLevel
 from score_sde.evaluation.bits_per_dim import BitsPerDim
 from score_sde.evaluation.evaluator import Evaluator, PerExample, Subject
 from score_sde.evaluation.frechet import frechet
@@ -10,6 +11,7 @@ from score_sde.evaluation.save_samples import SaveSamples
 from score_sde.evaluation.stream import Stream, examples, samples
 
 __all__ = [
+    "AccuracyPerLevel",
     "BitsPerDim",
     "Evaluator",
     "HeldOutLoss",

@@ -30,7 +30,7 @@ class Subject:
     """
 
     model: PyTree
-    scaling: DataScaling = DataScaling()
+    scaling: DataScaling = DataScaling(levels=None)
     conditions: Conditions = Conditions()
     loss: Callable[[Any, Batch, Key[Array, "batch"]], Float[Array, "batch"]] | None = None
 

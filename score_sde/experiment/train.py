@@ -50,7 +50,7 @@ def train(
         experiment.source("train"),
         **experiment.config.batches,
         seed=seed,
-        entries=experiment.conditions.entries(),
+        entries=tuple(dict.fromkeys((*experiment.conditions.entries(), *task.entries))),
         spatial=experiment.conditions.entries(spatial=True),
         sharding=parallel.batch_sharding,
     )

@@ -26,7 +26,7 @@ import jax
 from ml_collections import ConfigDict
 
 from score_sde import checkpoints
-from score_sde.config import VERSION, differences
+from score_sde.config import VERSION, ConfigError, checked, differences
 from score_sde.files import written_whole
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "diffrax", "ml_collections", "numpy")
@@ -50,7 +50,7 @@ def prepare(workdir: Path, config: ConfigDict, *, replace_config: bool = False) 
     if workdir.exists() and not workdir.is_dir():
         raise ValueError(f"workdir = {workdir} is a file; give a folder")
     if file.exists() and checkpoints.steps(workdir):
-        changed = differences(read_config(workdir).to_dict(), config.to_dict())
+        changed = differences(_written(workdir), config.to_dict())
         if changed and not replace_config:
             raise ValueError(
                 f"{workdir} belongs to a run with another config:\n  " + "\n  ".join(changed) + "\nGive another "
@@ -70,7 +70,15 @@ def prepare(workdir: Path, config: ConfigDict, *, replace_config: bool = False) 
 
 
 def read_config(workdir: Path) -> ConfigDict:
-    """The config of a workdir; a ValueError that says what the folder is instead."""
+    """The config of a workdir; a ValueError if it is none, or was edited to something that cannot be used."""
+    try:
+        return ConfigDict(checked(_written(workdir)))
+    except ConfigError as error:
+        raise ValueError(f"{Path(workdir) / 'config.json'}: {error}") from error
+
+
+def _written(workdir: Path) -> dict[str, Any]:
+    """What config.json holds; a ValueError that says what the folder is instead."""
     file = Path(workdir) / "config.json"
     if not Path(workdir).is_dir():
         raise ValueError(f"there is no folder {workdir}")
@@ -84,7 +92,7 @@ def read_config(workdir: Path) -> ConfigDict:
     version = config.get("version") if isinstance(config, Mapping) else None
     if version != VERSION:
         raise ValueError(f"{file} has version {version}; this release reads version {VERSION}. Train it again")
-    return ConfigDict(_with_tuples(config))
+    return _with_tuples(config)
 
 
 def note_launch(workdir: Path, mode: str, step: int) -> None:

@@ -3,10 +3,13 @@
 They know no SDE and no config, and hold no random state; dropout is on when it is given one key for each example.
 """
 
+from score_sde.networks.classifier import Classifier, VectorClassifier
 from score_sde.networks.ddpm import DDPM
 from score_sde.networks.describe import describe
 from score_sde.networks.discrete import NoiseToScore
 from score_sde.networks.mlp import MLP, ResNet
 from score_sde.networks.ncsnpp import NCSNpp, ddpmpp
 
-__all__ = ["DDPM", "MLP", "NCSNpp", "NoiseToScore", "ResNet", "ddpmpp", "describe"]
+__all__ = [
+    "DDPM", "MLP", "Classifier", "NCSNpp", "NoiseToScore", "ResNet", "VectorClassifier", "ddpmpp", "describe",
+]  # fmt: skip

@@ -97,7 +97,7 @@ class _VectorNetwork(nnx.Module):
             return self.dense_out(self.activation(h)).astype(x.dtype).reshape(x.shape)
 
 
-class _MLPLayer(nnx.Module):
+class MLPLayer(nnx.Module):
     """h ← dropout(W a(h) + U e + b)."""
 
     def __init__(self, width: int, activation: Activation, rate: int | float, index: int, **layout: Any):
@@ -140,7 +140,7 @@ class MLP(_VectorNetwork):
     """
 
     def _layer(self, width: int, activation: Activation, rate: int | float, index: int, **layout: Any) -> nnx.Module:
-        return _MLPLayer(width, activation, rate, index, **layout)
+        return MLPLayer(width, activation, rate, index, **layout)
 
 
 class ResNet(_VectorNetwork):

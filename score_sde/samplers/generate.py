@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Key
 
 from score_sde import devices
-from score_sde.checks import require, some_of
+from score_sde.checks import Nothing, require, some_of
 from score_sde.denoiser import Condition, Denoiser, check_condition
 from score_sde.progress import Progress
 from score_sde.randomness import check_key
@@ -57,8 +58,7 @@ def _batches(model, key, n, shape, sampler, batch_size, start, given, progress, 
     split, everywhere = devices.divided(mesh), devices.whole(mesh)
     model, key = devices.put((model, key), everywhere)
     bar = Progress(n - start, enabled=progress)
-    kinds = {parameter.kind for parameter in inspect.signature(sampler).parameters.values()}
-    chunked = inspect.Parameter.VAR_KEYWORD in kinds  # the samplers on a fixed grid, which take loop.Options
+    chunked = takes_loop_options(sampler)
     for first in range(start, n, size):
         index = np.arange(first, first + size)
         count = min(size, n - first)
@@ -73,6 +73,12 @@ def _batches(model, key, n, shape, sampler, batch_size, start, given, progress, 
         report_failures(samples)
         yield samples
     bar.close()
+
+
+def takes_loop_options(sampler: Callable) -> bool:
+    """Whether a sampler passes options on to the loop over a fixed grid, which reports its progress."""
+    parameters = inspect.signature(sampler).parameters.values()
+    return any(p.kind is p.VAR_KEYWORD and p.annotation != Unpack[Nothing] for p in parameters)
 
 
 def first_samples(samples: Samples, count: int, size: int) -> Samples:

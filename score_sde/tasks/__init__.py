@@ -1,5 +1,6 @@
 """What is trained: a model, its loss, and what follows from it. See ``score_sde.training.task`` for the protocol."""
 
+from score_sde.tasks.classifier import Classifier
 from score_sde.tasks.diffusion import Diffusion
 
-__all__ = ["Diffusion"]
+__all__ = ["Classifier", "Diffusion"]

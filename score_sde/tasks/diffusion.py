@@ -19,12 +19,13 @@ from score_sde.training.task import Batch, Context, Task
 class Diffusion(Task):
     """A denoiser and a loss (model, x0, keys, condition) -> (batch,), such as ``losses.denoising``.
 
-    ``model``: the function of a key that makes the denoiser with its first parameters.
+    ``model``: the function of a key that makes the denoiser with its first parameters. ``scaling``: the map from the data
+    to model space, the identity unless given.
     """
 
     model: Callable[[Key[Array, ""]], Denoiser]
     loss_function: Callable[..., Float[Array, "batch"]] = losses.denoising
-    scaling: DataScaling = DataScaling()
+    scaling: DataScaling = DataScaling(levels=None)
     conditions: Conditions = Conditions()
 
     def init(self, key: Key[Array, ""]) -> Denoiser:

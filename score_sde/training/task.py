@@ -69,6 +69,11 @@ class Task:
         """Arrays that the task keeps from step to step, as they are at first. In checkpoints, without gradient."""
         return {}
 
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """What the loss reads of an example besides "data" and the conditions of the config."""
+        return ()
+
     def init(self, key: Key[Array, ""]) -> Any:
         """The model with its first parameters. What is trained of it is said by ``score_sde.parameters.split``."""
         raise TypeError(f"{type(self).__name__} does not define init(key)")

@@ -117,3 +117,8 @@ def test_bad_scaling(options, message):
 def test_dequantisation_needs_keys():
     with pytest.raises(ValueError, match="needs keys, one for each example"):
         DataScaling(dequantize=True).forward(np.zeros((2, 3), np.uint8))
+
+
+def test_bytes_are_no_continuous_data():
+    with pytest.raises(ValueError, match=r"bytes.*DataScaling\(levels=256\)"):
+        DataScaling(levels=None).forward(np.zeros((1, 2), np.uint8))

@@ -1,0 +1,186 @@
+"""Classifiers of noisy data: the way down of a U-Net, or a perceptron for points, with logits at the end.
+
+They are called as score networks are and return (batch, classes).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Key
+
+from score_sde.networks.blocks import ACTIVATIONS, Attention, GroupNorm, ResBlock, dropout_seeds
+from score_sde.networks.checks import (
+    as_dtype,
+    check_each,
+    check_input,
+    check_levels,
+    check_noise_level,
+    check_numbers,
+    check_options,
+    check_shape,
+    flat_size,
+    usual_levels,
+)
+from score_sde.networks.conv import Conv
+from score_sde.networks.embed import Dense, NoiseEmbedding
+from score_sde.networks.levels import DownLevel, Middle
+from score_sde.networks.mlp import MLPLayer
+
+
+class Classifier(nnx.Module):
+    """A U-Net's way down and middle, the mean over space, and a linear layer (Dhariwal & Nichol 2021, appendix H).
+
+    The options are those of ``NCSNpp``. The last layer begins at zero: every class is as likely at first.
+    """
+
+    def __init__(
+        self,
+        image_size: int | Sequence[int],
+        channels: int = 3,
+        *,
+        num_classes: int,
+        nf: int = 64,
+        ch_mult: Sequence[int] | None = None,
+        num_res_blocks: int = 2,
+        attn_resolutions: Sequence[int] | None = None,
+        attention_heads: int = 1,
+        dropout: int | float = 0.1,
+        embedding_type: str = "fourier_raw",
+        fourier_scale: int | float = 1.0,
+        nonlinearity: str = "swish",
+        spatial_dims: int = 2,
+        dtype: Any = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        check_options(embedding_type=embedding_type, nonlinearity=nonlinearity)
+        check_numbers(
+            nf=nf,
+            num_res_blocks=num_res_blocks,
+            attention_heads=attention_heads,
+            channels=channels,
+            dropout=dropout,
+            fourier_scale=fourier_scale,
+            num_classes=num_classes,
+        )
+        dtype, activation = as_dtype(dtype), ACTIVATIONS[nonlinearity]
+        usual = usual_levels(image_size)
+        ch_mult = usual[0] if ch_mult is None else ch_mult
+        attn_resolutions = usual[1] if attn_resolutions is None else attn_resolutions
+        check_each("ch_mult", ch_mult)
+        resolutions = check_levels(image_size, spatial_dims, len(ch_mult), attn_resolutions)
+        layout: dict[str, Any] = {"dtype": dtype, "rngs": rngs}
+        spatial: dict[str, Any] = {"spatial_dims": spatial_dims, **layout}
+        width, layer = 4 * nf, iter(range(10**6))
+
+        def res_block(before: int, after: int, resample: Any = None) -> ResBlock:
+            return ResBlock(
+                before,
+                after,
+                width,
+                activation=activation,
+                resample=resample,
+                skip_rescale=True,
+                dropout_rate=dropout,
+                layer=next(layer),
+                **spatial,
+            )
+
+        def attention(channels: int) -> Attention:
+            return Attention(channels, heads=attention_heads, skip_rescale=True, **layout)
+
+        self.noise_embedding = NoiseEmbedding(
+            nf, width, embedding_type=embedding_type, fourier_scale=fourier_scale, activation=activation, **layout
+        )
+        self.conv_in = Conv(channels, nf, **spatial)
+        self.down: nnx.List[DownLevel] = nnx.List()
+        h = nf
+        for i, multiplier in enumerate(ch_mult):
+            blocks, attentions = [], []
+            for _ in range(num_res_blocks):
+                blocks.append(res_block(h, nf * multiplier))
+                h = nf * multiplier
+                if resolutions[i] in attn_resolutions:
+                    attentions.append(attention(h))
+            lower = res_block(h, h, "down") if i < len(ch_mult) - 1 else None
+            self.down.append(DownLevel(blocks, attentions, lower, None, remat=False))
+        self.middle = Middle(res_block(h, h), attention(h), res_block(h, h), remat=False)
+        self.norm = GroupNorm(h)
+        self.logits = Dense(h, num_classes, init_scale=0.0, **layout)
+        self.activation = activation
+        self.channels = channels
+        self.spatial_dims = spatial_dims
+        self.dtype = dtype
+
+    def __call__(
+        self,
+        x: Float[Array, "batch *spatial channels"],
+        noise_level: Float[Array, "batch"],
+        condition: Mapping[str, Array] | None = None,
+        *,
+        dropout_keys: Key[Array, "batch"] | None = None,
+    ) -> Float[Array, "batch classes"]:
+        check_input(x, noise_level, self.channels, self.spatial_dims, len(self.down))
+        seeds = dropout_seeds(dropout_keys)
+        with jax.named_scope("noise_embedding"):
+            embedding = self.noise_embedding(noise_level.astype(jnp.promote_types(noise_level.dtype, jnp.float32)))
+        with jax.named_scope("conv_in"):
+            h = self.conv_in(x.astype(self.dtype))
+        for i, level in enumerate(self.down):
+            with jax.named_scope(f"down.{i}"):
+                h, _, _ = level(h, h, embedding, seeds)
+        with jax.named_scope("middle"):
+            h = self.middle(h, embedding, seeds)
+        with jax.named_scope("logits"):
+            mean = jnp.mean(self.activation(self.norm(h)), axis=tuple(range(1, h.ndim - 1)))
+            return self.logits(mean).astype(x.dtype)
+
+
+class VectorClassifier(nnx.Module):
+    """The same for points and vectors: the layers of ``MLP``."""
+
+    def __init__(
+        self,
+        shape: int | Sequence[int],
+        *,
+        num_classes: int,
+        width: int = 128,
+        depth: int = 2,
+        dropout: int | float = 0.0,
+        embedding_type: str = "fourier_raw",
+        fourier_scale: int | float = 1.0,
+        nonlinearity: str = "swish",
+        dtype: Any = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        check_options(embedding_type=embedding_type, nonlinearity=nonlinearity)
+        check_numbers(width=width, depth=depth, dropout=dropout, fourier_scale=fourier_scale, num_classes=num_classes)
+        activation = ACTIVATIONS[nonlinearity]
+        layout: dict[str, Any] = {"dtype": as_dtype(dtype), "rngs": rngs}
+        self.noise_embedding = NoiseEmbedding(
+            width, width, embedding_type=embedding_type, fourier_scale=fourier_scale, activation=activation, **layout
+        )
+        self.dense_in = Dense(flat_size(shape), width, **layout)
+        self.layers = nnx.List(MLPLayer(width, activation, dropout, i, **layout) for i in range(depth))
+        self.logits = Dense(width, num_classes, init_scale=0.0, **layout)
+        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        self.activation = activation
+
+    def __call__(
+        self,
+        x: Float[Array, "batch *shape"],
+        noise_level: Float[Array, "batch"],
+        condition: Mapping[str, Array] | None = None,
+        *,
+        dropout_keys: Key[Array, "batch"] | None = None,
+    ) -> Float[Array, "batch classes"]:
+        check_shape(x, self.shape)
+        check_noise_level(x, noise_level)
+        seeds = dropout_seeds(dropout_keys)
+        embedding = self.noise_embedding(noise_level.astype(jnp.promote_types(noise_level.dtype, jnp.float32)))
+        h = self.dense_in(x.reshape(x.shape[0], -1))
+        for layer in self.layers:
+            h = layer(h, self.activation(embedding), seeds)
+        return self.logits(self.activation(h)).astype(x.dtype)
