@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 
 class Progress:
@@ -31,14 +32,19 @@ class Progress:
         every: float | None = None,
     ):
         self.total, self.what, self.done, self.each, self.unit = total, what, done, each, unit
+        self._note = ""
         self.enabled, self.stream = enabled, stream or sys.stderr
         self.live = self.stream.isatty()
         self.every = (0.2 if self.live else 10.0) if every is None else every
         self._shown = time.monotonic() if every is None and not self.live else -1e9
         self._marks: deque[tuple[float, float]] = deque([(done, time.monotonic())], maxlen=20)
 
-    def show(self, done: float, note: str | Mapping[str, float] = "") -> None:
-        """The state of things, unless it was just shown."""
+    def show(self, done: float, note: str | Mapping[str, float] | None = None) -> None:
+        """The state of things, unless it was just shown. A note stays until there is another one."""
+        if note is not None:
+            self._note = (
+                note if isinstance(note, str) else "  ".join(f"{key} {value:.4g}" for key, value in note.items())
+            )
         now = time.monotonic()
         if not self.enabled or (now - self._shown < self.every and done < self.total):
             return
@@ -47,12 +53,10 @@ class Progress:
         pace = (done - before) / max(now - then, 1e-9)
         self._marks.append((done, now))
         left = clock((self.total - done) / pace) if pace > 0 else "?"
-        if not isinstance(note, str):
-            note = "  ".join(f"{name} {value:.4g}" for name, value in note.items())
         rate = pace * self.each
         parts = (
             f"{self.what} {done:.0f}/{self.total}",
-            note,
+            self._note,
             f"{rate:.{0 if rate >= 10 else 2}f} {self.unit}/s",
             f"{left} left",
         )
@@ -90,14 +94,14 @@ def compiling(
 
     Put it around the first call of a compiled function.
     """
-    stream = stream or sys.stderr
+    out: Any = stream or sys.stderr
     began = time.monotonic()
     said = threading.Event()
 
     def say() -> None:
         said.set()
-        stream.write(f"compiling {what} ...\n")
-        stream.flush()
+        out.write(f"compiling {what} ...\n")
+        out.flush()
 
     timer = threading.Timer(after, say)
     timer.daemon = True
@@ -108,8 +112,8 @@ def compiling(
     finally:
         timer.cancel()
         if said.is_set():
-            stream.write(f"compiled {what} in {time.monotonic() - began:.0f} s\n")
-            stream.flush()
+            out.write(f"compiled {what} in {time.monotonic() - began:.0f} s\n")
+            out.flush()
 
 
 def clock(seconds: float) -> str:

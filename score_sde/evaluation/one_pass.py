@@ -7,7 +7,7 @@ with the same bits as one that was not, and an evaluator that is added later doe
 import json
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from jaxtyping import Array, Key
 from score_sde import devices, parameters
 from score_sde.checkpoints import hash_of
 from score_sde.checks import require
-from score_sde.evaluation.evaluator import Evaluator, State, Subject
+from score_sde.evaluation.evaluator import Batch, Evaluator, State, Subject
 from score_sde.evaluation.stream import Stream
 from score_sde.files import written_whole
 from score_sde.progress import Progress, compiling
+from score_sde.randomness import check_key
 
 
 def evaluate(
@@ -41,6 +42,7 @@ def evaluate(
     ``save_every`` seconds; without a file nothing is kept. ``settings``: what else the results depend on; a pass goes on
     with what it finds only if that was made with the same. With several hosts all call this, and the first one writes.
     """
+    check_key(key)
     file = None if file is None else Path(file)
     about = {
         "model": hash_of(parameters.named(subject.model)),
@@ -59,7 +61,7 @@ def evaluate(
     saved = time.monotonic()
     new = dict.fromkeys(works, True)
     if first < total:
-        for batch, count in stream.begin(first):
+        for batch, count in _announced(stream, first, progress):
             for name, work in works.items():
                 with compiling(name.replace("_", " "), enabled=progress and new.pop(name, False)):
                     work.take(placed, batch, key, first, count)
@@ -86,6 +88,16 @@ def evaluate(
         with written_whole(file) as part:
             part.write_text(json.dumps({**before, **results}, indent=1) + "\n")
     return results
+
+
+def _announced(stream: Stream, first: int, progress: bool) -> Iterator[tuple[Batch, int]]:
+    """The batches of a stream; the first of them may have to be compiled."""
+    batches = stream.begin(first)
+    with compiling(stream.what, enabled=progress):
+        begun = next(batches, None)
+    if begun is not None:
+        yield begun
+        yield from batches
 
 
 class _Work:

@@ -22,12 +22,13 @@ class Stream:
     """``n`` examples in order. ``begin(first)`` iterates from the first one on over (batch, how many of its rows count).
 
     All batches have one size, so that measurements are compiled once: the last is filled up. ``about``: what the examples
-    depend on, in words and numbers.
+    depend on, in words and numbers. ``what``: what a person waits for before the first batch.
     """
 
     n: int
     begin: Callable[[int], Iterator[tuple[Batch, int]]]
     about: dict[str, Any]
+    what: str = "the examples"
 
 
 def examples(source: Any, batch_size: int = 64) -> Stream:
@@ -80,7 +81,7 @@ def samples(
             yield devices.put(filled, devices.divided(mesh)), count
             first += count
 
-    return Stream(n, begin, {"samples": n, "shape": list(shape), "condition": _told(condition)})
+    return Stream(n, begin, {"samples": n, "shape": list(shape), "condition": _told(condition)}, "the sampler")
 
 
 def _told(condition: Condition) -> Any:

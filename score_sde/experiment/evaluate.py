@@ -23,7 +23,7 @@ def evaluate(config: Mapping[str, Any] | ConfigDict, workdir: str | Path, folder
     The results of each checkpoint are in FOLDER/STEP.json of the workdir, beside those of earlier evaluations.
     """
     workdir, experiment = Path(workdir), experiment_of(config)
-    results = {}
+    results: dict[int, Any] = {}
     for step in _steps(experiment, workdir):
         run, file = _load(workdir, experiment, step, "eval"), workdir / folder / f"{step}.json"
         results[step] = {}
@@ -52,7 +52,7 @@ def sample(
             print(f"written {file} ({result['samples']['samples']} samples){picture}")
 
 
-def _measured(run: Run, evaluators: Mapping[str, Evaluator], stream: Stream, file: Path) -> dict[str, Any]:
+def _measured(run: Run, evaluators: Mapping[str, Any], stream: Stream, file: Path) -> dict[str, Any]:
     experiment = run.experiment
     loss = measured_loss(experiment.task_over(stratified=False), experiment.averages)
     subject = Subject(run.model, run.scaling, experiment.conditions, loss)

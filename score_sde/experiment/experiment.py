@@ -108,6 +108,11 @@ class Experiment:
         }
         if self._network_needs("num_classes"):
             given["num_classes"] = self.example.classes
+            if self.example.classes is None:
+                raise ValueError(
+                    f"config.network.name = {self.config.network.name!r} is for classes, but the data have no labels "
+                    "(config.example.classes)"
+                )
         if self._network_needs("image_size") and len(self.example.shape) < 2:
             raise ValueError(
                 f"config.network.name = {self.config.network.name!r} is for images, but an example has shape "

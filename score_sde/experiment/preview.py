@@ -13,6 +13,7 @@ from score_sde.devices import gathered
 from score_sde.evaluation import Subject
 from score_sde.experiment.experiment import Experiment
 from score_sde.experiment.run import Run
+from score_sde.progress import compiling
 from score_sde.randomness import keys_of
 from score_sde.training import TrainState
 from score_sde.training.measured import measured_loss
@@ -36,8 +37,9 @@ class HeldOut:
         index = np.random.default_rng([self.seed, step]).choice(len(self.source), self.size, replace=False)
         key = jax.random.fold_in(jax.random.key(self.seed + 1), step)
         batch = rows(self.source, index)
-        values = self.loss(used(state), batch, keys_of(key, batch["index"]), gathered(state.memory), state.step)
-        return {"eval_loss": float(jnp.mean(values))}
+        with compiling("the held-out loss"):
+            values = self.loss(used(state), batch, keys_of(key, batch["index"]), gathered(state.memory), state.step)
+            return {"eval_loss": float(jnp.mean(values))}
 
 
 def preview(experiment: Experiment, state: TrainState, step: int, workdir: Path, metrics: Metrics | None) -> None:
@@ -51,13 +53,16 @@ def preview(experiment: Experiment, state: TrainState, step: int, workdir: Path,
     for name, evaluator in task.evaluators().items():
         if hasattr(evaluator, "picture"):
             batch = rows(source, np.arange(min(evaluator.first or len(source), len(source))))
-            result = evaluator.result(subject, jax.tree.map(np.asarray, evaluator.measure(subject, batch, key)))
+            with compiling(name.replace("_", " ")):
+                values = jax.tree.map(np.asarray, evaluator.measure(subject, batch, key))
+            result = evaluator.result(subject, values)
             evaluator.picture(workdir / "reports" / f"{name}.png", result, f"step {step}")
     plots.loss_curve(workdir / "reports" / "loss.png", read(workdir))
     run, n = Run(model, experiment, step, state.usual, workdir), experiment.logging.preview
 
     def sample(key):
-        return run.to_images(run.sample(key, n, condition=run.some_labels(n)).x)
+        with compiling("the sampler"):
+            return run.to_images(run.sample(key, n, condition=run.some_labels(n)).x)
 
     batch = rows(source, np.arange(min(n, len(source))))
     for name, images in task.preview(model, batch, jax.random.fold_in(key, step), sample).items():

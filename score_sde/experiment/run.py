@@ -49,7 +49,7 @@ class Run:
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one example."""
-        return self.experiment.example.shape
+        return tuple(self.experiment.example.shape)
 
     @property
     def scaling(self) -> DataScaling:
@@ -83,6 +83,12 @@ class Run:
 
         With a condition the model is guided as config.guidance says.
         """
+        if not isinstance(self.model, Denoiser):
+            task = self.experiment.task.name.replace("_", " ")
+            raise ValueError(
+                f"this run trains a {task}, which has no samples; give the model to what uses it, such as "
+                "ss.guidance.classifier"
+            )
         draw = sampler or self.experiment.sampler
         return draw(self.guided(condition), key, n, self.shape, condition=condition, **options)
 

@@ -34,6 +34,7 @@ from score_sde.denoiser import Condition, Denoiser, check_condition
 from score_sde.likelihood.data import check_data
 from score_sde.losses import LogSNRUniform, Times, denoising_at, likelihood
 from score_sde.losses.times import span
+from score_sde.randomness import check_key
 from score_sde.sde import SDE
 from score_sde.sde.discrete import time_of_level
 
@@ -74,6 +75,7 @@ def discrete_bound(
     ``scaling``: None for x0 as floats in model space; or for levels as integers, which it scales, and whose
     *probability* is then bounded (bits/dim = −log_prob/(D log 2), without the volume of a cell).
     """
+    check_key(key)
     require(variance in ("posterior", "forward"), f'variance = {variance!r}; allowed: "posterior", "forward"')
     require(steps is None or steps >= 1, f"steps = {steps}; at least 1, or None for the SDE's own chain")
     require(
@@ -99,6 +101,7 @@ def continuous_bound(
 
     The times are stratified and drawn evenly in log-SNR unless told otherwise, where the integrand is ‖ε̂ − ε‖² alone.
     """
+    check_key(key)
     require(draws >= 1, f"draws = {draws}; at least 1 is needed")
     point, index = _arguments(x0, scaling, condition, start)
     return _continuous(_Run(None, "posterior", scaling, draws, times), model, x0, point, key, index, condition)

@@ -14,6 +14,7 @@ from score_sde.data.scaling import DataScaling
 from score_sde.denoiser import Condition, Denoiser
 from score_sde.likelihood.bits import bits_per_dim, nats_per_dim
 from score_sde.likelihood.density import LogLikelihood, log_likelihood
+from score_sde.randomness import check_key
 
 
 def of_data(
@@ -31,6 +32,7 @@ def of_data(
     Levels are dequantised here, uniformly, whether or not training did so: u and the probes of example i come from
     (key, start + i) alone. ``options``: those of ``log_likelihood``.
     """
+    check_key(key)
     check_data(data, scaling)
     n = data.shape[0]
     index = jnp.asarray(start, int) + (jnp.arange(n) if jnp.ndim(start) == 0 else 0)

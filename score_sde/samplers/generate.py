@@ -15,7 +15,7 @@ from jaxtyping import Array, Key
 from score_sde import devices
 from score_sde.checks import Nothing, require, some_of
 from score_sde.denoiser import Condition, Denoiser, check_condition
-from score_sde.progress import Progress
+from score_sde.progress import Progress, compiling
 from score_sde.randomness import check_key
 from score_sde.samplers.loop import Samples
 from score_sde.samplers.multistep import dpm_solver
@@ -67,7 +67,8 @@ def _batches(model, key, n, shape, sampler, batch_size, start, given, progress, 
         arguments = dict(condition=condition, x_init=x_init, start=devices.put(index, split), **options)
         if chunked:
             arguments.setdefault("progress", bar.within(count))
-        samples = jax.block_until_ready(sampler(model, key, size, shape, **arguments))
+        with compiling("the sampler", enabled=progress and first == start):
+            samples = jax.block_until_ready(sampler(model, key, size, shape, **arguments))
         samples = first_samples(samples, count, size)
         bar.advance(count)
         report_failures(samples)

@@ -204,10 +204,18 @@ def make_rows(method: Method, sde: SDE, times: Array | np.ndarray) -> dict[str, 
     """The method's plan in the type of the times, with "i", the number of the row, and "step" beside it."""
     with np.errstate(all="ignore"):  # what is not finite is found below
         rows = method.rows(sde, times)
+    who = type(method).__name__
+    missing = {"t", "s"} - set(rows)
+    require(not missing, f"the plan of {who} has no row {sorted(missing)}; each step needs its times t and s")
+    require(
+        "step" not in rows or jnp.issubdtype(rows["step"].dtype, jnp.integer),
+        f'the row "step" of the plan of {who} holds {rows["t"].dtype}; it is kept for the number of the step, an '
+        "integer: rename yours",
+    )
     for name, value in rows.items():
         if isinstance(value, np.ndarray) and not np.isfinite(value).all():
             raise ValueError(
-                f"the coefficients of {type(method).__name__} are not finite on this time_grid: the log-SNR of "
+                f"the coefficients of {who} are not finite on this time_grid: the log-SNR of "
                 f"{type(sde).__name__} is infinite at t = {float(np.ravel(times)[0]):g}. Begin at t_max_sampling = "
                 f"{sde.t_max_sampling:g}"
             )

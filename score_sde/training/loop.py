@@ -111,6 +111,8 @@ def fit(
             rows = tuple(next(reader) for _ in range(count))
             with compiling("the training step", enabled=count not in compiled):
                 state, found = program(state, frozen, rows, key)
+                if count not in compiled:
+                    jax.block_until_ready(found)
             compiled.add(count)
             seen.append(found)
             step += count
@@ -124,6 +126,7 @@ def fit(
                 if problem is not None:
                     _save(checkpoints, state, step, reader.get_state(), snapshot=False)
                     raise Diverged(problem)
+            display.show(step)
             _happen(events, False, state, step, last, metrics)
             if any(event.due(step, last) for event in saving):
                 _save(checkpoints, state, step, reader.get_state(), snapshot=saving[1].due(step, last))

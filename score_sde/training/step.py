@@ -144,6 +144,7 @@ def _in_micro_batches(mean_loss: Callable, parameters: Arrays, batch: Batch, key
         return jax.tree.map(lambda a, b: a + b / parts, total, (value, gradient)), each
 
     zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, parameters))
+    each: Any
     (value, gradient), each = jax.lax.scan(add, zero, divided)
     whole = jax.tree.map(lambda a: jnp.moveaxis(a, 0, 1).reshape(size, *a.shape[2:]), each)
     return (value, whole), gradient

@@ -10,13 +10,13 @@ A step calls, in this order,
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from score_sde.parameters import Arrays, Structure
 
-Batch = PyTree  # leaves lead with the batch
+Batch: TypeAlias = PyTree  # leaves lead with the batch
 
 
 class Averages(Mapping):

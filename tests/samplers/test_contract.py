@@ -1,5 +1,6 @@
 """The promises of every sampler: independence, counts, starting anywhere, recording, one compilation, clear errors."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -238,3 +239,28 @@ def test_another_number_of_steps_compiles_a_handful_of_programs(caplog):
         S.ddim(MODEL, KEY, 2, (2,), steps=38)
     compiled = [record.getMessage() for record in caplog.records if "Finished XLA compilation" in record.getMessage()]
     assert 1 <= len(compiled) <= 6, compiled
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned(S.loop.Method):
+    """A method whose plan is given."""
+
+    row: str
+
+    def plan(self, sde, times):
+        return {"t": times[:-1], self.row: times[1:]}
+
+
+def test_a_plan_that_lacks_or_takes_a_row_is_refused():
+    for row, message in (("r", r"Planned has no row \['s'\]"), ("step", "no row")):
+        with pytest.raises(ValueError, match=message):
+            S.loop.solve(Planned(row), MODEL, KEY, 2, (2,), 3)
+    with pytest.raises(ValueError, match=r'"step" of the plan of Both.*rename yours'):
+        S.loop.solve(Both("step"), MODEL, KEY, 2, (2,), 3)
+
+
+class Both(Planned):
+    """With every row that is needed."""
+
+    def plan(self, sde, times):
+        return super().plan(sde, times) | {"s": times[1:]}

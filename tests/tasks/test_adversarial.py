@@ -1,6 +1,6 @@
 """Two optimisers that alternate 5:1: a critic and a generator, whose every step is known.
 
-    D(x) = ψ x,  x_data ~ N(m, 1),  G(z) = μ + z;   critic  −(E D(x_data) − E D(G)) + γ/2 ψ²,   generator  −E D(G)
+D(x) = ψ x,  x_data ~ N(m, 1),  G(z) = μ + z;   critic  −(E D(x_data) − E D(G)) + γ/2 ψ²,   generator  −E D(G)
 """
 
 import dataclasses

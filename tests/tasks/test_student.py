@@ -66,7 +66,7 @@ def test_the_teacher_is_an_argument_of_the_step():
 
 def test_what_is_frozen_is_not_trained_too():
     teacher = slope(0.7)
-    with pytest.raises(ValueError, match="trained and frozen too, such as .* is frozen.teacher"):
+    with pytest.raises(ValueError, match=r"trained and frozen too, such as .* is frozen.teacher"):
         check_frozen(Student(lambda key: teacher, teacher), teacher)
 
 
@@ -108,7 +108,7 @@ def test_going_on_with_another_teacher_is_refused(teacher, tmp_path):
     config = toy.get_config()
     config.seed, config.training.steps = 8, 20
     ss.train(config, mine)
-    with pytest.raises(ValueError, match="not those that were seen.*Restore that run, or set hash = None"):
+    with pytest.raises(ValueError, match=r"not those that were seen.*Restore that run, or set hash = None"):
         ss.load(folder).experiment.task  # noqa: B018
     longer = student(mine)
     longer.training.steps = 40

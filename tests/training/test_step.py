@@ -158,6 +158,29 @@ def test_names_of_a_model():
     assert float(again["w"].sum()) == 0
 
 
+class Summed(Quadratic):
+    """A loss of the batch, where one of each example is meant."""
+
+    def loss(self, context, batch, keys):
+        values, metrics = super().loss(context, batch, keys)
+        return values.sum(), metrics
+
+
+class SummedMetric(Quadratic):
+    """The same of a metric."""
+
+    def loss(self, context, batch, keys):
+        values, metrics = super().loss(context, batch, keys)
+        return values, {"error": metrics["error"].max()}
+
+
+def test_a_loss_has_a_value_for_each_example():
+    with pytest.raises(ValueError, match=r"the loss of Summed has shape \(\); it must return one value .*, \(8,\)"):
+        run(optax.sgd(0.1), [BATCH], task=Summed())
+    with pytest.raises(ValueError, match=r"the metric 'error' of SummedMetric has shape \(\)"):
+        run(optax.sgd(0.1), [BATCH], task=SummedMetric())
+
+
 def test_bad_input():
     with pytest.raises(ValueError, match=r"rate = 1\.0; allowed: from 0"):
         averages.constant(1.0)
