@@ -182,6 +182,7 @@ def test_overrides_have_the_type_of_their_field():
         ("conditions.label.dropout", "0", 0),
         ("evaluation.steps", "newest", "newest"),
         ("evaluation.steps", "(10, 20)", (10, 20)),
+        ("example.shape", "8", (8,)),
     ]:
         found = override(config, path, text)
         for name in path.split("."):

@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import score_sde as ss
 from tests.interop.originals import ROWS, Original
@@ -110,6 +111,34 @@ def test_help_is_readable(main):
     assert "--mode: <train|eval|sample>" in done.stdout
     assert done.returncode == 0
     assert "Exit codes: 0 done" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Forty pictures of several sizes."""
+    where, draw = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
+    for i in range(40):
+        height, width = draw.integers(9, 20, 2)
+        Image.fromarray(draw.integers(0, 256, (height, width, 3), np.uint8)).save(where / f"{i}.png")
+    return where
+
+
+def test_images_of_ones_own(main, folder, tmp_path):
+    """A first command with a wrong folder leaves nothing that stands in the way of the right one."""
+    run, images = tmp_path / "run", "--config=configs/images.py"
+    wrong = main(images, f"--config.data.path={folder}s", f"--workdir={run}")
+    assert wrong.returncode == 1
+    assert f"did you mean '{folder.name}'?" in wrong.stderr
+    small = ("--config.data.size=8", "--config.network.nf=8", "--config.network.num_res_blocks=1")
+    done = main(images, f"--config.data.path={folder}", f"--workdir={run}", *small, "--config.training.steps=2",
+                "--config.batches.batch_size=4", "--config.logging.preview=4")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "step 2/2  loss" in done.stderr
+    loaded = ss.load(run)
+    assert loaded.shape == (8, 8, 3)
+    assert (len(loaded.source("train")), len(loaded.source("test"))) == (36, 4)
+    assert len(loaded.network.down) == 2  # 8 and 4 pixels
+    assert (run / "samples" / "2.png").exists()
 
 
 MOCKED = """

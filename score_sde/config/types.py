@@ -48,12 +48,20 @@ def admits(annotation: Any, kind: type) -> bool:
 
 
 def parsed(text: str, annotation: Any) -> Any:
-    """The value that a text on the command line stands for: "64", "1e-4", "true", "(1, 2)", "None", or the text itself."""
+    """The value that a text on the command line stands for: "64", "1e-4", "true", "(1, 2)", "None", or the text itself.
+
+    Where a list is meant, "8" is a list of one.
+    """
     try:
         value = ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text, text))
-        return fitted(value, annotation)
     except (ValueError, SyntaxError):
-        return text
+        value = text
+    for candidate in (value, (value,)):
+        try:
+            return fitted(candidate, annotation)
+        except ValueError:
+            continue
+    return text
 
 
 def described(annotation: Any) -> str:

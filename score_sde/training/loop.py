@@ -126,7 +126,8 @@ def fit(
                 if problem is not None:
                     _save(checkpoints, state, step, reader.get_state(), snapshot=False)
                     raise Diverged(problem)
-            display.show(step)
+            else:
+                display.show(step)
             _happen(events, False, state, step, last, metrics)
             if any(event.due(step, last) for event in saving):
                 _save(checkpoints, state, step, reader.get_state(), snapshot=saving[1].due(step, last))

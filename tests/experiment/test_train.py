@@ -86,6 +86,18 @@ def test_a_run_can_be_loaded(through):
         ss.load(workdir, weights="best")
 
 
+def test_a_schedule_with_a_leaf_is_trained_saved_and_loaded(tmp_path):
+    config = toy.get_config()
+    config.sde = ConfigDict({"name": "tests.experiment.learned:learned", "rate": 3.0})
+    config.training.steps, config.logging.preview = 20, 0
+    run = ss.train(config, tmp_path / "run")
+    assert float(run.model.sde.rate) != 3.0
+    loaded = ss.load(tmp_path / "run")
+    assert float(loaded.model.sde.rate) == float(run.model.sde.rate)
+    assert "raw/sde.rate" in store.shapes(tmp_path / "run" / "checkpoints" / "20")
+    assert loaded.sample(jax.random.key(0), 4).x.shape == (4, 2)
+
+
 def test_going_on_is_as_if_never_stopped(through, tmp_path):
     _, state = through
     trained(tmp_path / "run", steps=23)
