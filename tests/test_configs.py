@@ -198,6 +198,17 @@ def test_a_whole_section_set_by_name_loses_the_fields_of_what_it_named_before():
         checked(kept)
 
 
+def test_parts_with_names_of_their_own_may_be_named_alone():
+    config = toy.get_config().to_dict()
+    for text, names in (("label", ["label"]), ("label, map", ["label", "map"]), ("('label', 'map')", ["label", "map"])):
+        found = checked(override(config, "conditions", text))["conditions"]
+        assert list(found) == names
+        assert found["label"]["dropout"] == 0.1
+    assert checked(override(config, "measures", "bits_per_dim"))["measures"]["bits_per_dim"]["name"] == "bits_per_dim"
+    with pytest.raises(ConfigError, match=r"config.conditions = 3; it must be a section"):
+        checked(override(config, "conditions", "3"))
+
+
 def test_differences():
     one = checked(toy.get_config().to_dict())
     assert differences(one, one) == []

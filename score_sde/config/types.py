@@ -56,7 +56,7 @@ def parsed(text: str, annotation: Any) -> Any:
         value = ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text, text))
     except (ValueError, SyntaxError):
         value = text
-    for candidate in (value, (value,)):
+    for candidate in (value,) if isinstance(value, Mapping) else (value, (value,)):
         try:
             return fitted(candidate, annotation)
         except ValueError:
