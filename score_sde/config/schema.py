@@ -217,7 +217,11 @@ def _value(path: str, field: Field, value: Any, problems: list[str]) -> Any:
 def _check_many(path: str, part: Part, given: Any, problems: list[str]) -> dict[str, Any]:
     """Several parts by names of one's own; "label" or ("label", "map") stands for parts with their defaults."""
     names = [name.strip() for name in given.split(",")] if isinstance(given, str) else given
-    if isinstance(names, list | tuple) and names and all(isinstance(name, str) and name for name in names):
+    if (
+        isinstance(names, list | tuple)
+        and names
+        and all(isinstance(name, str) and name.isidentifier() for name in names)
+    ):
         given = {name: {} for name in names}
     if not isinstance(given, Mapping):
         problems.append(f"{path} = {given!r}; it must be a section that holds parts by names of your own")
