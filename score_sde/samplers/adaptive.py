@@ -147,7 +147,7 @@ def _integrate(run: _Run, model: Denoiser, key, index, x_init, condition, times:
         )
         extra += len(saved_at)
     calls, cost = nfe + extra, model.cost
-    return Samples(last, calls * cost.forward, jnp.max(calls), failed_at, index, calls * cost.pullbacks, kept)
+    return Samples(last, calls * cost.forward, jnp.max(calls), failed_at, index, kept, calls * cost.pullbacks)
 
 
 _jitted = jax.jit(_integrate, static_argnums=0)

@@ -63,10 +63,10 @@ class Samples:
     """The step at which a sample became non-finite, or its solver gave up; −1 is fine."""
     index: Int[Array, "n"]
     """Which sample each one is: it depends on (key, index) alone."""
-    pullbacks: Int[Array, "n"] | int = 0
-    """Pullbacks through the network that each sample needed, by a model that takes gradients."""
     record: PyTree = None
     """What ``record`` kept, one entry every ``save_every`` steps along the first axis."""
+    pullbacks: Int[Array, "n"] | int = 0
+    """Pullbacks through the network that each sample needed, by a model that takes gradients."""
 
 
 pytree.register(Samples, static_unless_told=False)
@@ -304,7 +304,7 @@ def _finish(run: _Run, model, index, carry: _Carry, condition, rows) -> Samples:
     if run.record is not None and not run.method.knows_x0:
         calls += -(-run.rows // run.save_every)
     nfe, pullbacks = (jnp.full(run.n, calls * each) for each in model.cost)
-    return Samples(last, nfe, jnp.asarray(calls), failed_at, index, pullbacks, carry.saved)
+    return Samples(last, nfe, jnp.asarray(calls), failed_at, index, carry.saved, pullbacks)
 
 
 def _all(run: _Run, model, key, index, x_init, condition, rows, noise) -> Samples:

@@ -60,7 +60,7 @@ def test_samples_and_likelihood_are_those_of_the_component():
     x = PARTS[2].sample(jax.random.key(2), 8)
     condition = {"label": jnp.full(8, 2)}
     ll = ss.log_likelihood(guided, x, jax.random.key(3), condition, divergence="exact", rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(ll.log_prob, PARTS[2].log_prob(x), atol=0.02)
+    np.testing.assert_allclose(ll.log_prob, PARTS[2].log_prob(x), atol=0.03)
 
 
 def test_it_costs_a_pass_and_a_pullback_more():

@@ -101,7 +101,7 @@ def test_the_likelihood_takes_a_guided_model():
     x = PARTS[2].sample(jax.random.key(1), 8)
     condition = {"label": jnp.full(8, 2), "shift": jnp.broadcast_to(shift, (8, 2))}
     ll = ss.log_likelihood(model, x + shift, jax.random.key(2), condition, divergence="exact", rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(ll.log_prob, PARTS[2].log_prob(x), atol=0.02)
+    np.testing.assert_allclose(ll.log_prob, PARTS[2].log_prob(x), atol=0.03)
 
 
 def test_it_is_a_pytree_whose_scale_can_be_traced():
