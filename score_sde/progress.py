@@ -52,20 +52,20 @@ class Progress:
         before, then = self._marks[0]
         pace = (done - before) / max(now - then, 1e-9)
         self._marks.append((done, now))
-        left = clock((self.total - done) / pace) if pace > 0 else "?"
-        rate = pace * self.each
-        parts = (
-            f"{self.what} {done:.0f}/{self.total}",
-            self._note,
-            f"{rate:.{0 if rate >= 10 else 2}f} {self.unit}/s",
-            f"{left} left",
-        )
+        parts = [f"{self.what} {done:.0f}/{self.total}", self._note]
+        if pace > 0:
+            rate = pace * self.each
+            parts += [f"{rate:.{0 if rate >= 10 else 2}f} {self.unit}/s", f"{clock((self.total - done) / pace)} left"]
         self._write("  ".join(part for part in parts if part))
 
     def advance(self, count: int, note: str = "") -> None:
         """So many more are done."""
         self.done += count
         self.show(self.done, note)
+
+    def begin(self, done: float) -> None:
+        """Count the pace from here on: what came before was compiling."""
+        self._marks = deque([(done, time.monotonic())], maxlen=20)
 
     def within(self, count: int) -> Callable[[int, int], None]:
         """For a batch of ``count``: takes (steps done, steps) from a sampler."""

@@ -20,6 +20,17 @@ def test_it_forgets_the_time_of_compiling(monkeypatch):
     assert "0:00:00 left" in lines[-1]
 
 
+def test_the_pace_is_counted_from_where_it_is_told_to_begin(monkeypatch):
+    now = iter([0.0, 100.0, 100.0, 101.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    stream = io.StringIO()
+    bar = Progress(30, "step", stream=stream, every=0.0)
+    bar.begin(10)
+    bar.show(10)
+    bar.show(20)
+    assert stream.getvalue().splitlines() == ["step 10/30", "step 20/30  10 samples/s  0:00:01 left"]
+
+
 def test_what_is_compiled_is_said_only_if_it_takes_long():
     stream = io.StringIO()
     with compiling("a small thing", after=10, stream=stream):

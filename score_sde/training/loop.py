@@ -113,9 +113,11 @@ def fit(
                 state, found = program(state, frozen, rows, key)
                 if count not in compiled:
                     jax.block_until_ready(found)
-            compiled.add(count)
             seen.append(found)
             step += count
+            if count not in compiled:
+                compiled.add(count)
+                display.begin(step)
             if logging.due(step, last):
                 values, seen = _summary(seen), []
                 if rate is not None:
