@@ -44,8 +44,8 @@ class Nothing(TypedDict):
 
 def no_others(others: Mapping[str, Any], known: Iterable[str], what: str) -> None:
     """A TypeError for an option that does not exist, with the nearest one that does."""
+    known = sorted(known)
     for name in others:
-        known = sorted(known)
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
         raise TypeError(f"{what} has no option {name!r}{hint} Its options: {', '.join(known)}")

@@ -6,7 +6,6 @@ Each row is a process of its own. 300 images of several sizes are made in a temp
 """
 
 import argparse
-import os
 import re
 import subprocess
 import sys
@@ -43,7 +42,7 @@ def first_step(folder: Path, workdir: Path, cache: Path) -> dict[str, float]:
     command = [sys.executable, "main.py", "--config=configs/images.py", f"--config.data.path={folder}"]
     command += [f"--workdir={workdir}", f"--compilation_cache={cache}"]
     began, seen = time.monotonic(), {}
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:
         now = time.monotonic() - began

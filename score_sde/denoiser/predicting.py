@@ -137,8 +137,7 @@ class NetworkDenoiser(PredictingDenoiser):
         noise_level = self.noise_level or (log_noise_level if self.predicts == "edm" else scaled_time)
         level = noise_level(self.sde, t).astype(x.dtype)
         if self.predicts == "edm":
-            variance = self.sde.sigma(t) ** 2 + (self.sde.alpha(t) * self.sigma_data) ** 2
-            x = x / per_sample(jnp.sqrt(variance), x)  # c_in
+            x = x / per_sample(prediction.deviation(self.sde, t, self.sigma_data), x)  # c_in
         return functools.partial(self.network, x, level, condition, dropout_keys=self.dropout_keys)
 
 

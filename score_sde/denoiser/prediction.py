@@ -44,8 +44,13 @@ def coefficients(predicts: Kind, sde: SDE, t: Array, sigma_data: float = 0.5) ->
         case "velocity":
             return sde.alpha_dot(t), sde.sigma_dot(t)
         case "edm":
-            root = jnp.sqrt(sigma**2 + (alpha * sigma_data) ** 2)
+            root = deviation(sde, t, sigma_data)
             return sigma / (sigma_data * root), -alpha * sigma_data / root
+
+
+def deviation(sde: SDE, t: Array, sigma_data: float) -> Array:
+    """√V = √(σ² + α² s²): the deviation of x_t where the data's is s."""
+    return jnp.sqrt(sde.sigma(t) ** 2 + (sde.alpha(t) * sigma_data) ** 2)
 
 
 def encode(predicts: Kind, sde: SDE, x0: Sample, noise: Sample, t: Array, sigma_data: float = 0.5) -> Sample:

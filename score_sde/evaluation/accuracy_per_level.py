@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Key
 from score_sde import losses
 from score_sde.checks import require
 from score_sde.evaluation.evaluator import Batch, PerExample, State, Subject
+from score_sde.losses.held_out import at_each_level
 from score_sde.randomness import keys_of
 
 
@@ -45,9 +46,7 @@ class AccuracyPerLevel(PerExample):
 
 @jax.jit
 def _right(model: Any, x0: Array, keys: Array, times: Array, y: Array, condition: Any) -> Bool[Array, "batch levels"]:
-    def at(pair: tuple[Array, Array]) -> Bool[Array, "batch"]:
-        k, t = pair
-        noise = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, k), x0.shape[1:], x0.dtype))(keys)
+    def right(t: Array, noise: Array) -> Bool[Array, "batch"]:
         return jnp.argmax(model.logits(model.sde.perturb(x0, t, noise), t, condition), axis=1) == y
 
-    return jax.lax.map(at, (jnp.arange(len(times)), times)).T
+    return at_each_level(x0, keys, times, right)

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int, Key
 from score_sde import pytree
 from score_sde.checks import Sample, as_time, per_sample, require
 from score_sde.conditions import Condition
-from score_sde.denoiser import Cost, Denoiser, Wrapper, log_noise_level
+from score_sde.denoiser import Cost, Denoiser, Wrapper, log_noise_level, prediction
 from score_sde.sde import SDE
 
 
@@ -48,23 +48,28 @@ class NoisyClassifier:
     def logits(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Float[Array, "batch classes"]:
         """log p(y | x_t = x) for each y, up to a constant."""
         times = jnp.broadcast_to(as_time(t, self.sde.t_max, x), x.shape[:1])
-        variance = self.sde.sigma(times) ** 2 + (self.sde.alpha(times) * self.sigma_data) ** 2
+        x = x / per_sample(prediction.deviation(self.sde, times, self.sigma_data), x)
         level = self.noise_level(self.sde, times).astype(x.dtype)
-        return self.network(x / per_sample(jnp.sqrt(variance), x), level, condition, dropout_keys=self.dropout_keys)
+        return self.network(x, level, condition, dropout_keys=self.dropout_keys)
 
     def log_prob(
         self, x: Sample, t: ArrayLike, y: Int[Array, "batch"], condition: Condition = None
     ) -> Float[Array, "batch"]:
         """log p(y | x_t = x); NaN where y is no class."""
-        logs = jax.nn.log_softmax(self.logits(x, t, condition))
-        y = jnp.where(y < 0, logs.shape[1], y)
-        return jnp.take_along_axis(logs, y[:, None], axis=1, mode="fill", fill_value=jnp.nan)[:, 0]
+        return log_prob_of(y, self.logits(x, t, condition))
 
     def with_dropout(self, keys: Key[Array, "batch"]) -> "NoisyClassifier":
         return dataclasses.replace(self, dropout_keys=keys)
 
 
 pytree.register(NoisyClassifier, static_unless_told=False)
+
+
+def log_prob_of(y: Int[Array, "batch"], logits: Float[Array, "batch classes"]) -> Float[Array, "batch"]:
+    """The log-probability that logits give to each class y; NaN where y is no class."""
+    logs = jax.nn.log_softmax(logits)
+    y = jnp.where(y < 0, logs.shape[1], y)
+    return jnp.take_along_axis(logs, y[:, None], axis=1, mode="fill", fill_value=jnp.nan)[:, 0]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """The loss as a measurement at each noise level by itself."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, Shaped
 
 from score_sde.checks import Sample
 from score_sde.denoiser import Condition, Denoiser
@@ -24,10 +26,17 @@ def per_level(
     """‖ε̂ − ε‖²/D of each example at each of the times. Its mean over examples is near 1 where the noise is small and
     cannot be told from the data's own detail, near 0 where there is nothing but noise.
     """
+    return at_each_level(x0, keys, times, lambda t, noise: denoising_at(model, x0, t, noise, condition))
 
-    def at(pair: tuple[Array, Array]) -> Float[Array, "batch"]:
+
+def at_each_level(
+    x0: Sample, keys: Key[Array, "batch"], times: Values, measure: Callable[[Array, Sample], Array]
+) -> Shaped[Array, "batch levels"]:
+    """``measure(t, noise)`` (batch,) at each of the times, with a draw of noise of its own from each example's key."""
+
+    def at(pair: tuple[Array, Array]) -> Shaped[Array, "batch"]:
         k, t = pair
         draw = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, k), x0.shape[1:], x0.dtype))
-        return denoising_at(model, x0, t, draw(keys), condition)
+        return measure(t, draw(keys))
 
     return jax.lax.map(at, (jnp.arange(len(times)), times)).T

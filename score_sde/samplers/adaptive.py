@@ -48,7 +48,7 @@ def ode(
     ``time_grid`` gives the two ends; with ``record`` its points (uniform unless given) are those recorded.
     ``failed_at``: the steps taken when a sample ran out of ``max_steps`` or became non-finite.
     """
-    no_others(others, inspect.signature(ode).parameters, "ode")
+    no_others(others, _options(ode), "ode")
     run = _Run("ode", n, tuple(shape), solver, float(rtol), float(atol), max_steps, 0.0, final, record, save_every)
     return _solve(run, model, key, condition, x_init, time_grid, start)
 
@@ -77,13 +77,18 @@ def adaptive_sde(
     The noise is additive, so that the solver (ShARK; Foster et al. 2023) has strong order 1.5 with two evaluations a
     step, and a rejected step leaves no bias: the path stays what it was, unlike in Jolicoeur-Martineau et al. 2021.
     """
-    no_others(others, inspect.signature(adaptive_sde).parameters, "adaptive_sde")
+    no_others(others, _options(adaptive_sde), "adaptive_sde")
     require(0 < stochasticity <= 1, f"stochasticity = {stochasticity}; allowed: (0, 1]; for 0 use samplers.ode")
     run = _Run(
         "sde", n, tuple(shape), diffrax.ShARK(), float(rtol), float(atol), max_steps, float(stochasticity), final,
         record, save_every,
     )  # fmt: skip
     return _solve(run, model, key, condition, x_init, time_grid, start)
+
+
+def _options(sampler: Callable) -> list[str]:
+    """What a sampler takes by name alone."""
+    return [p.name for p in inspect.signature(sampler).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
 
 class _Run(NamedTuple):

@@ -207,9 +207,10 @@ def make_rows(method: Method, sde: SDE, times: Array | np.ndarray) -> dict[str, 
     who = type(method).__name__
     missing = {"t", "s"} - set(rows)
     require(not missing, f"the plan of {who} has no row {sorted(missing)}; each step needs its times t and s")
+    step = rows.get("step", np.zeros(0, int))
     require(
-        "step" not in rows or jnp.issubdtype(rows["step"].dtype, jnp.integer),
-        f'the row "step" of the plan of {who} holds {rows["t"].dtype}; it is kept for the number of the step, an '
+        jnp.issubdtype(step.dtype, jnp.integer),
+        f'the row "step" of the plan of {who} holds {step.dtype}; it is kept for the number of the step, an '
         "integer: rename yours",
     )
     for name, value in rows.items():

@@ -11,9 +11,10 @@ from jaxtyping import Array, Float, Key
 from score_sde.conditions import Conditions
 from score_sde.data.scaling import DataScaling
 from score_sde.evaluation import AccuracyPerLevel, HeldOutLoss
-from score_sde.guidance import NoisyClassifier
+from score_sde.guidance.classifier import NoisyClassifier, log_prob_of
 from score_sde.losses.times import Times, Uniform
 from score_sde.randomness import Purpose, for_each
+from score_sde.tasks.examples import prepared
 from score_sde.training.task import Batch, Context, Task
 
 
@@ -41,16 +42,14 @@ class Classifier(Task):
     def loss(
         self, context: Context, batch: Batch, keys: Key[Array, "batch"]
     ) -> tuple[Float[Array, "batch"], Mapping[str, Float[Array, "batch"]]]:
-        model, condition = context.model, self.conditions.of(batch)
+        x0, condition = prepared(self.scaling, self.conditions, batch, keys, training=context.training)
+        model = context.model
         if context.training:
-            condition = self.conditions.dropped(condition, keys)
             model = model.with_dropout(for_each(keys, Purpose.DROPOUT))
-        x0 = self.scaling.forward(batch["data"], for_each(keys, Purpose.DEQUANTIZATION))
         t = self.times.quantile(model.sde, for_each(keys, Purpose.TIME, jax.random.uniform))
         noise = for_each(keys, Purpose.NOISE, lambda key: jax.random.normal(key, x0.shape[1:], x0.dtype))
         logits, y = model.logits(model.sde.perturb(x0, t, noise), t, condition), batch[self.label]
-        logs = jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], axis=1)[:, 0]
-        return -logs, {"accuracy": (jnp.argmax(logits, axis=1) == y).astype(jnp.float32)}
+        return -log_prob_of(y, logits), {"accuracy": (jnp.argmax(logits, axis=1) == y).astype(jnp.float32)}
 
     def evaluators(self) -> Mapping[str, Any]:
         return {"held_out_loss": HeldOutLoss(), "accuracy_per_level": AccuracyPerLevel(label=self.label)}

@@ -11,7 +11,7 @@ from score_sde.conditions import Conditions
 from score_sde.data.scaling import DataScaling
 from score_sde.denoiser import Denoiser, without_dropout
 from score_sde.evaluation import HeldOutLoss, LossPerLevel
-from score_sde.randomness import Purpose, for_each
+from score_sde.tasks.examples import prepared
 from score_sde.training.task import Batch, Context, Task
 
 
@@ -34,12 +34,8 @@ class Diffusion(Task):
     def loss(
         self, context: Context, batch: Batch, keys: Key[Array, "batch"]
     ) -> tuple[Float[Array, "batch"], Mapping[str, Float[Array, "batch"]]]:
-        model, condition = context.model, self.conditions.of(batch)
-        if context.training:
-            condition = self.conditions.dropped(condition, keys)
-        else:
-            model = without_dropout(model)
-        x0 = self.scaling.forward(batch["data"], for_each(keys, Purpose.DEQUANTIZATION))
+        x0, condition = prepared(self.scaling, self.conditions, batch, keys, training=context.training)
+        model = context.model if context.training else without_dropout(context.model)
         return self.loss_function(model, x0, keys, condition), {}
 
     def evaluators(self) -> Mapping[str, Any]:

@@ -109,13 +109,14 @@ def fit(
         while step < last and not signals.received(step):
             count = plan.steps_per_call if step + plan.steps_per_call <= _next(step, stops, last) else 1
             rows = tuple(next(reader) for _ in range(count))
-            with compiling("the training step", enabled=count not in compiled):
+            new = count not in compiled
+            with compiling("the training step", enabled=new):
                 state, found = program(state, frozen, rows, key)
-                if count not in compiled:
+                if new:
                     jax.block_until_ready(found)
             seen.append(found)
             step += count
-            if count not in compiled:
+            if new:
                 compiled.add(count)
                 display.begin(step)
             if logging.due(step, last):
