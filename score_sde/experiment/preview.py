@@ -31,19 +31,27 @@ class HeldOut:
         self.loss = measured_loss(task, experiment.averages)
         self.source = experiment.source(experiment.evaluation.split)
         self.seed = experiment.config.seed
+        self.compiled = False
         self.size = min(experiment.config.batches.batch_size, len(self.source))
 
     def __call__(self, state: TrainState, step: int) -> dict[str, float]:
         index = np.random.default_rng([self.seed, step]).choice(len(self.source), self.size, replace=False)
         key = jax.random.fold_in(jax.random.key(self.seed + 1), step)
         batch = rows(self.source, index)
-        with compiling("the held-out loss"):
+        with compiling("the held-out loss", enabled=not self.compiled):
             values = self.loss(used(state), batch, keys_of(key, batch["index"]), gathered(state.memory), state.step)
-            return {"eval_loss": float(jnp.mean(values))}
+            mean = float(jnp.mean(values))
+        self.compiled = True
+        return {"eval_loss": mean}
 
 
-def preview(experiment: Experiment, state: TrainState, step: int, workdir: Path, metrics: Metrics | None) -> None:
-    """The pictures of the task and of its evaluators, and the loss curve. Every host must come here."""
+def preview(
+    experiment: Experiment, state: TrainState, step: int, workdir: Path, metrics: Metrics | None, *, first: bool
+) -> None:
+    """The pictures of the task and of its evaluators, and the loss curve. Every host must come here.
+
+    ``first``: whether this is the first time, when the programs are compiled.
+    """
     model = used(state)
     if jax.process_index() != 0:
         return
@@ -53,7 +61,7 @@ def preview(experiment: Experiment, state: TrainState, step: int, workdir: Path,
     for name, evaluator in task.evaluators().items():
         if hasattr(evaluator, "picture"):
             batch = rows(source, np.arange(min(evaluator.first or len(source), len(source))))
-            with compiling(name.replace("_", " ")):
+            with compiling(name.replace("_", " "), enabled=first):
                 values = jax.tree.map(np.asarray, evaluator.measure(subject, batch, key))
             result = evaluator.result(subject, values)
             evaluator.picture(workdir / "reports" / f"{name}.png", result, f"step {step}")
@@ -61,7 +69,7 @@ def preview(experiment: Experiment, state: TrainState, step: int, workdir: Path,
     run, n = Run(model, experiment, step, state.usual, workdir), experiment.logging.preview
 
     def sample(key):
-        with compiling("the sampler"):
+        with compiling("the sampler", enabled=first):
             return run.to_images(run.sample(key, n, condition=run.some_labels(n)).x)
 
     batch = rows(source, np.arange(min(n, len(source))))

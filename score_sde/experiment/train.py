@@ -93,9 +93,11 @@ def _events(
     for every, function in (*hooks, *own):
         events.append(Event(every, _hook(experiment, function, workdir), at_end=False))
     if logging.preview:
+        shown: list[int] = []
 
         def show(state: TrainState, step: int) -> None:
-            preview(experiment, state, step, workdir, metrics)
+            preview(experiment, state, step, workdir, metrics, first=not shown)
+            shown.append(step)
 
         events.append(Event(plan.snapshot_every, show, saved=True))
     return events
