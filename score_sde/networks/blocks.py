@@ -11,8 +11,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Key, UInt32
 
-from score_sde.networks.apart import written
 from score_sde.networks.conv import Conv
+from score_sde.networks.cpu import written
 from score_sde.networks.embed import Dense
 from score_sde.networks.resample import Fir, down, up
 

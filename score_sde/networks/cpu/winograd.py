@@ -19,18 +19,19 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from score_sde.networks.apart import apart
+from score_sde.networks.cpu.written import apart
 
 G = np.array([[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]])
 CHANNELS, TILES = 64, 32  # from where on it pays, measured in experiments/benchmarks/networks.md
 
 
-def is_faster(x: Array, w: Array) -> bool:
-    """Whether the convolution of x with w has this form, and is large enough to gain by it on a CPU."""
-    *size, channels, out = w.shape
-    even = all(n % 2 == 0 for n in x.shape[1:-1])
-    fits = len(size) > 1 and set(size) == {3} and even and x.dtype == w.dtype in (jnp.float32, jnp.float64)
-    return fits and min(channels, out) >= CHANNELS and x.size // channels >= TILES * 2 ** len(size)
+def is_faster(a: Array, kernel: tuple[int, ...], stride: int, padding: tuple[tuple[int, int], ...]) -> bool:
+    """Whether a convolution has this form, and is large enough to gain by it on a CPU. ``a``: its x or its dy."""
+    *size, channels, out = kernel
+    even = all(n % 2 == 0 for n in a.shape[1:-1])
+    fits = stride == 1 and all(around == (1, 1) for around in padding) and len(size) > 1 and set(size) == {3}
+    large = min(channels, out) >= CHANNELS and a.size // a.shape[-1] >= TILES * 2 ** len(size)
+    return fits and even and large and a.dtype in (jnp.float32, jnp.float64)
 
 
 @apart

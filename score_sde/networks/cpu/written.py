@@ -8,9 +8,10 @@ import functools
 from collections.abc import Callable
 
 import jax
-from jax import lax
 from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array
+
+from score_sde.networks.cpu.primitives import self_adjoint
 
 
 def apart(function: Callable[..., Array]) -> Callable[..., Array]:
@@ -19,15 +20,9 @@ def apart(function: Callable[..., Array]) -> Callable[..., Array]:
     return functools.wraps(function)(lambda *operands: set_xla_metadata(compiled(*operands), inlineable="false"))
 
 
-@jax.custom_vjp
-def written(x: Array) -> Array:
-    """X, and its gradient on the way back, written to memory once by a CPU. GPUs and TPUs fuse as they like."""
-    return lax.platform_dependent(x, cpu=_placed, default=_identity)
-
-
 def _identity(x: Array) -> Array:
     return x
 
 
-_placed = apart(_identity)
-written.defvjp(lambda x: (written(x), None), lambda _, dx: (written(dx),))
+written = self_adjoint("written", apart(_identity), _identity)
+"""x, and its tangents and cotangents, written to memory once by a CPU. GPUs and TPUs fuse as they like."""
