@@ -10,10 +10,30 @@ import numpy as np
 import pytest
 from jax import lax
 
-from score_sde.networks import winograd
-from score_sde.networks.apart import written
-from score_sde.networks.conv import _direct, _direct_dw, _direct_dx, _same, _same_dw, _same_dx, conv
+from score_sde.networks.cpu import convolution, winograd, written
+from score_sde.networks.cpu.convolution import Geometry, conv
 from tests.networks.quick import quick_jit
+
+
+def geometry(x):
+    """Size 3, stride 1, an input of the size of the output."""
+    dims = x.ndim - 2
+    return Geometry(1, ((1, 1),) * dims, x.shape[1:-1], (3,) * dims)
+
+
+def direct(x, w):
+    """XLA's own convolution."""
+    return convolution._direct(x, w, geometry(x))
+
+
+@pytest.fixture
+def always(monkeypatch):
+    """Winograd's algorithm for small convolutions too, as ``same``: it pays for large ones alone."""
+    monkeypatch.setattr(winograd, "CHANNELS", 1)
+    monkeypatch.setattr(winograd, "TILES", 0)
+    jax.clear_caches()
+    yield lambda x, w: conv(x, w, 1, ((1, 1),) * (x.ndim - 2))
+    jax.clear_caches()
 
 
 def draw(*spatial, channels=(5, 7), dtype=jnp.float64):
@@ -25,14 +45,14 @@ def draw(*spatial, channels=(5, 7), dtype=jnp.float64):
 @pytest.mark.parametrize("spatial", [(6,), (2, 8), (6, 4), (4, 2, 6)])
 def test_is_the_direct_sum_and_its_gradients(spatial, x64):
     x, w, dy = draw(*spatial)
-    y, pull = jax.vjp(_direct, x, w)
+    y, pull = jax.vjp(direct, x, w)
     dx, dw = pull(dy)
     for ours, want in (
         (winograd.conv(x, w), y),
         (winograd.input_gradient(dy, w), dx),
         (winograd.kernel_gradient(x, dy), dw),
-        (_direct_dx(dy, w), dx),  # what GPUs and TPUs compute in their place
-        (_direct_dw(x, dy), dw),
+        (convolution._direct_dx(dy, w, geometry(x)), dx),  # what GPUs and TPUs compute in their place
+        (convolution._direct_dw(x, dy, geometry(x)), dw),
     ):
         np.testing.assert_allclose(ours, want, rtol=1e-12, atol=1e-12)
 
@@ -41,10 +61,10 @@ def test_rounds_like_the_direct_sum():
     """In float32 with 64 channels: the error's deviation is at most twice that of XLA's own convolution."""
     x, w, dy = (np.array(a) for a in draw(8, 8, channels=(64, 64), dtype=jnp.float32))
     with jax.enable_x64(True):
-        y, pull = jax.vjp(_direct, *(jnp.asarray(a, jnp.float64) for a in (x, w)))
+        y, pull = jax.vjp(direct, *(jnp.asarray(a, jnp.float64) for a in (x, w)))
         exact = (y, *pull(jnp.asarray(dy, jnp.float64)))
     exact = [np.array(a) for a in exact]
-    y, pull = jax.vjp(_direct, jnp.asarray(x), jnp.asarray(w))
+    y, pull = jax.vjp(direct, jnp.asarray(x), jnp.asarray(w))
     ours = winograd.conv(x, w), winograd.input_gradient(dy, w), winograd.kernel_gradient(x, dy)
     for got, xla, want in zip(ours, (y, *pull(jnp.asarray(dy))), exact, strict=True):
         error, floor = (float(np.std(np.asarray(a, np.float64) - want) / np.std(want)) for a in (got, xla))
@@ -52,7 +72,7 @@ def test_rounds_like_the_direct_sum():
 
 
 @pytest.mark.parametrize(("of", "by"), [(0, 0), (0, 1), (1, 0), (1, 1)])
-def test_second_derivatives(of, by, x64):
+def test_second_derivatives(of, by, x64, always):
     """The derivative of each gradient, in turn, with respect to each operand, and to the incoming gradient."""
     x, w, dy = draw(4, 6)
 
@@ -62,11 +82,11 @@ def test_second_derivatives(of, by, x64):
 
         return quick_jit(jax.grad(lambda *xwy: jnp.sum(gradient(*xwy) ** 3), (by, 2)))(x, w, dy)
 
-    for ours, want in zip(curvature(_same), curvature(_direct), strict=True):
+    for ours, want in zip(curvature(always), curvature(direct), strict=True):
         np.testing.assert_allclose(ours, want, rtol=1e-10, atol=1e-8)
 
 
-def test_third_derivative_vmap_and_loop(x64):
+def test_third_derivative_vmap_and_loop(x64, always):
     """Through a gradient penalty, one per example under vmap, inside a scan."""
     x, w, _ = draw(4, 4)
 
@@ -81,16 +101,17 @@ def test_third_derivative_vmap_and_loop(x64):
 
         return quick_jit(jax.grad(lambda w: jnp.sum(jax.grad(penalty)(w) ** 2)))(w)
 
-    want = run(_direct)
-    np.testing.assert_allclose(run(_same), want, rtol=1e-9, atol=1e-9 * float(jnp.max(jnp.abs(want))))
+    want = run(direct)
+    np.testing.assert_allclose(run(always), want, rtol=1e-9, atol=1e-9 * float(jnp.max(jnp.abs(want))))
 
 
-def test_each_function_is_the_gradient_of_the_others(x64):
+def test_each_function_is_the_gradient_of_the_others(x64, always):
     """⟨y(x, w), dy⟩ = ⟨x, dx(dy, w)⟩ = ⟨w, dw(x, dy)⟩."""
     x, w, dy = draw(6, 4)
-    total = jnp.sum(_same(x, w) * dy)
-    np.testing.assert_allclose(jnp.sum(x * _same_dx(dy, w)), total, rtol=1e-12)
-    np.testing.assert_allclose(jnp.sum(w * _same_dw(x, dy)), total, rtol=1e-12)
+    told = {"geometry": geometry(x)}
+    total = jnp.sum(convolution._y(x, w, **told) * dy)
+    np.testing.assert_allclose(jnp.sum(x * convolution._dx(dy, w, **told)), total, rtol=1e-12)
+    np.testing.assert_allclose(jnp.sum(w * convolution._dw(x, dy, **told)), total, rtol=1e-12)
 
 
 IMAGE, KERNEL, SAME = (2, 8, 8, 64), (3, 3, 64, 64), ((1, 1), (1, 1))
@@ -158,14 +179,12 @@ def test_written_once():
 SHARDED = """
 import jax, jax.numpy as jnp, numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
-from score_sde.networks import winograd
-from score_sde.networks.apart import written
-from score_sde.networks.conv import conv
+from score_sde.networks.cpu import conv, winograd, written
 
 mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
 x = jax.random.normal(jax.random.key(0), (16, 4, 4, 64))
 w = jax.random.normal(jax.random.key(1), (3, 3, 64, 64))
-assert winograd.is_faster(x, w)
+assert winograd.is_faster(x, w.shape, 1, ((1, 1), (1, 1)))
 run = jax.jit(jax.value_and_grad(lambda x, w: jnp.mean(written(conv(x, w, 1, ((1, 1), (1, 1))) + x) ** 2), (0, 1)))
 parts = jax.device_put(x, NamedSharding(mesh, P("data"))), jax.device_put(w, NamedSharding(mesh, P()))
 program = run.lower(*parts).compile()
