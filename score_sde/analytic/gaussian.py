@@ -69,12 +69,12 @@ class Gaussian:
         object.__setattr__(self, "rest", jnp.asarray(std**2, mean.dtype))
 
     def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "n *shape"]:
-        """N draws of x_0 = mean + C^{1/2} z."""
+        """n draws of x_0 = mean + C^{1/2} z."""
         z = jax.random.normal(key, (n, *self.mean.shape), self.mean.dtype)
         return self.mean + self.apply(jnp.sqrt, z)
 
     def log_prob(self, x: Sample, *, sde: SDE | None = None, t: ArrayLike | None = None) -> Float[Array, "batch"]:
-        """Log p(x_0 = x); with an SDE and a time, log p_t(x_t = x)."""
+        """log p(x_0 = x); with an SDE and a time, log p_t(x_t = x)."""
         check_shape(x, self.mean.shape, "Gaussian")
         flat = self._outside > 0 and is_concrete(self.rest) and float(self.rest) == 0
         require(

@@ -47,11 +47,11 @@ class GaussianMixture:
             object.__setattr__(self, name, value)
 
     def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "n *shape"]:
-        """N draws of x_0."""
+        """n draws of x_0."""
         return self.sample_labelled(key, n)[0]
 
     def sample_labelled(self, key: Key[Array, ""], n: int) -> tuple[Float[Array, "n *shape"], Int[Array, "n"]]:
-        """N draws of x_0, and of which component each one is."""
+        """n draws of x_0, and of which component each one is."""
         key_component, key_noise = jax.random.split(key)
         k = jax.random.choice(key_component, len(self.means), (n,), p=self.weights)
         noise = jax.random.normal(key_noise, (n, *self.means.shape[1:]), self.means.dtype)
@@ -60,7 +60,7 @@ class GaussianMixture:
     def log_prob(
         self, x: Sample, *, sde: SDE | None = None, t: ArrayLike | None = None, condition: Condition = None
     ) -> Float[Array, "batch"]:
-        """Log p(x_0 = x); with an SDE and a time, log p_t(x_t = x)."""
+        """log p(x_0 = x); with an SDE and a time, log p_t(x_t = x)."""
         check_shape(x, self.means.shape[1:], "mixture")
         alpha, sigma = marginal(sde, x, t)
         log_joint, _, _ = self._components(x, alpha, sigma, condition)
@@ -82,7 +82,7 @@ class GaussianMixture:
     def _components(
         self, x: Sample, alpha: Float[Array, "batch"], sigma: Float[Array, "batch"], condition: Condition
     ) -> tuple[Float[Array, "batch K"], Float[Array, "batch K *shape"], Float[Array, "batch K"]]:
-        """Log w_k N(x; α m_k, V_k I), the deviations x − α m_k, and the variances V_k."""
+        """log w_k N(x; α m_k, V_k I), the deviations x − α m_k, and the variances V_k."""
         deviation = x[:, None] - per_sample(alpha, x[:, None]) * self.means
         variance = alpha[:, None] ** 2 * self.stds**2 + sigma[:, None] ** 2
         squared = jnp.sum(deviation**2, axis=tuple(range(2, deviation.ndim)))

@@ -111,7 +111,7 @@ class DataScaling:
     def place(
         self, data: Num[Array | np.ndarray, "*shape"], u: Float[Array | np.ndarray, "*#shape"]
     ) -> Float[Array, "*shape"]:
-        """Low + (high − low) (d + u)/L: the point at u of the level's cell."""
+        """low + (high − low) (d + u)/L: the point at u of the level's cell."""
         return self.range[0] + self.cell * (jnp.asarray(data, jnp.float32) + u)
 
     def inverse(self, x: Float[Array | np.ndarray, "*shape"]) -> Float[Array, "*shape"]:
@@ -128,7 +128,7 @@ class DataScaling:
         return level.astype(jnp.uint8)
 
     def _uniform(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "*shape"]:
-        """U on the midpoints of a grid so fine as float32 still tells apart in d + u, and therefore also in x.
+        """u on the midpoints of a grid so fine as float32 still tells apart in d + u, and therefore also in x.
 
         A u closer to 0 or 1 would round into the next cell, once in some hundred images: floor must give d back.
         """

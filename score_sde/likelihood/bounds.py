@@ -187,7 +187,7 @@ def _prior(sde: SDE, x0: Sample, alpha: Array, sigma: Array) -> Float[Array, "n"
 
 
 def _decoder(scaling: DataScaling | None, data: Any, x0: Sample, mean: Sample, std: Array) -> Float[Array, "n"]:
-    """Log N(x_0; mean, std² I), or the log of its mass around the level of each pixel."""
+    """log N(x_0; mean, std² I), or the log of its mass around the level of each pixel."""
     if scaling is None or scaling.levels is None:
         return -0.5 * sum_over_sample((x0 - mean) ** 2) / std**2 - _dimensions(x0) * jnp.log(
             std * math.sqrt(2 * math.pi)

@@ -44,7 +44,7 @@ class LogLikelihood:
     sde: SDE
 
     def prior_mismatch(self, truth: Any) -> Float[Array, "n"]:
-        """Log prior(z) − log p_t_end(z) at the latents: what log_prob owes to a prior that is not p at t_end.
+        """log prior(z) − log p_t_end(z) at the latents: what log_prob owes to a prior that is not p at t_end.
 
         ``truth``: an exact distribution of ``ss.analytic``, or anything with log_prob(x, sde=, t=). Without this
         term log_prob would be that of x at t_min exactly; under VE it reaches 1.7e-2 nats a dimension.

@@ -25,7 +25,7 @@ class Times(Protocol):
     """A density over times."""
 
     def quantile(self, sde: SDE, u: Values) -> Values:
-        """T = Q(u)."""
+        """t = Q(u)."""
 
     def density(self, sde: SDE, t: Values) -> Values:
         """q(t) = 1/Q'(u), of total one over the span of times."""

@@ -61,7 +61,7 @@ class GroupNorm(nnx.Module):
 
 
 def dropout(x: Image, seeds: Seeds, rate: int | float, layer: int) -> Image:
-    """X · mask/(1 − rate), the mask of example i from (seeds[i], layer) alone: no neighbour can change it."""
+    """x · mask/(1 − rate), the mask of example i from (seeds[i], layer) alone: no neighbour can change it."""
     if seeds is None or rate == 0:
         return x
     size = math.prod(x.shape[1:])
@@ -212,5 +212,5 @@ class Head(nnx.Module):
 
 
 def residual_sum(x: Image, h: Image, rescale: bool) -> Image:
-    """X + h, or (x + h)/√2, which keeps the variance where both have the same."""
+    """x + h, or (x + h)/√2, which keeps the variance where both have the same."""
     return written((x + h) * (1 / math.sqrt(2)) if rescale else x + h)

@@ -84,7 +84,7 @@ class AnnealedLangevin:
 
 
 def langevin_step(x: Sample, score: Sample, noise: Sample, epsilon: Time) -> tuple[Sample, Sample]:
-    """X + ε ∇log p + √(2ε) z, and the same without z."""
+    """x + ε ∇log p + √(2ε) z, and the same without z."""
     epsilon = per_sample(epsilon, x)
     mean = x + epsilon * score
     return mean + jnp.sqrt(2 * epsilon) * noise, mean

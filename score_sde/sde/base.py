@@ -43,7 +43,7 @@ def of_time(method: Callable) -> Callable:
 
 
 def derivative(function: Callable[[Array], Array], t: Times) -> Times:
-    """D function / dt, elementwise."""
+    """d function / dt, elementwise."""
     return jax.jvp(function, (t,), (jnp.ones_like(t),))[1]
 
 
@@ -97,7 +97,7 @@ class SDE:
 
     @of_time
     def log_alpha(self, t: Times) -> Times:
-        """Log α(t)."""
+        """log α(t)."""
         return jnp.log(self.alpha(t))
 
     def sigma(self, t: ArrayLike) -> Times:
@@ -204,7 +204,7 @@ class SDE:
         return self.prior_std * jax.random.normal(key, shape)
 
     def prior_log_prob(self, x: Sample) -> Float[Array, "batch"]:
-        """Log N(x; 0, prior_std² I), one value for each sample."""
+        """log N(x; 0, prior_std² I), one value for each sample."""
         dimensions = math.prod(x.shape[1:])
         z = x / per_sample(self.prior_std, x)
         return -0.5 * sum_over_sample(z**2) - dimensions * (0.5 * math.log(2 * math.pi) + jnp.log(self.prior_std))
