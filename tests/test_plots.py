@@ -48,7 +48,7 @@ class TestFilm:
         plots.film(out, tmp_path / "film.gif", columns=3)
         frames = frames_of((tmp_path / "film.gif").read_bytes())
         assert len(frames) == 5 + 1
-        noise = ss.samplers.loop.latents(model.sde, key, jnp.arange(6), (4, 4, 1), model.sde.t_max_sampling)
+        noise = ss.samplers.samples.latents(model.sde, key, jnp.arange(6), (4, 4, 1), model.sde.t_max_sampling)
         np.testing.assert_array_equal(frames[0], drawn(np.asarray(noise), 3))
         np.testing.assert_array_equal(frames[-1], drawn(np.asarray(out.x), 3))
 

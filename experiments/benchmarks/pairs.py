@@ -88,7 +88,10 @@ def main() -> None:
                 ratio = statistics.median(a / b for a, b in times)
                 trace, compiling = (f"{made[0][i]:.1f} ({made[1][i]:.1f})" for i in (0, 1))
                 seconds = f"{now:.3f} ({then:.3f})"
-                print(f"{program:<24}{trace:>14}{compiling:>16}{seconds:>16}{ratio:>8.3f}   {low:.3f} to {high:.3f}", flush=True)
+                print(
+                    f"{program:<24}{trace:>14}{compiling:>16}{seconds:>16}{ratio:>8.3f}   {low:.3f} to {high:.3f}",
+                    flush=True,
+                )
         finally:
             subprocess.run([*git, "remove", "--force", str(before)], check=False)
 

@@ -118,21 +118,26 @@ def check_sizes(sizes: Sequence[int], levels: int, name: str) -> None:
         )
 
 
-def check_input(x: Array, noise_level: Array, channels: int, spatial_dims: int, levels: int) -> None:
-    """Raise a ValueError unless x is (batch, *spatial, channels) and noise_level (batch,)."""
+def check_input(
+    x: Array, noise_level: Array, channels: int, spatial_dims: int, levels: int, second_level: bool = False
+) -> None:
+    """Raise a ValueError unless x is (batch, *spatial, channels), and there is a noise level for each example."""
     if x.ndim != spatial_dims + 2 or x.shape[-1] != channels:
         axes = ", ".join("DHW"[3 - spatial_dims :])
         raise ValueError(f"x has shape {x.shape}; this network takes (batch, {axes}, {channels}), channels last")
     check_sizes(x.shape[1:-1], levels, "the spatial shape of x")
-    check_noise_level(x, noise_level)
+    check_noise_level(x, noise_level, second_level)
 
 
-def check_noise_level(x: Array, noise_level: Array) -> None:
-    """Raise a ValueError unless there is one noise level for each example."""
-    if jnp.shape(noise_level) != x.shape[:1]:
+def check_noise_level(x: Array, noise_level: Array, second_level: bool = False) -> None:
+    """Raise a ValueError unless there is one noise level for each example, or two where the network takes them."""
+    shape, batch = jnp.shape(noise_level), x.shape[0]
+    if shape == (batch, 2) and not second_level:
+        raise ValueError(f"noise_level has shape {shape}, but the network takes one; build it with second_level=True")
+    if shape not in ((batch,), (batch, 2)):
+        two = f", or two, ({batch}, 2)" if second_level else ""
         raise ValueError(
-            f"noise_level has shape {jnp.shape(noise_level)} beside x of shape {x.shape}; give one for each example, "
-            f"({x.shape[0]},)"
+            f"noise_level has shape {shape} beside x of shape {x.shape}; give one for each example, ({batch},){two}"
         )
 
 

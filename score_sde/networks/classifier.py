@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from score_sde.networks.blocks import ACTIVATIONS, Attention, GroupNorm, ResBlock, dropout_seeds
+from score_sde.networks.blocks import ACTIVATIONS, GroupNorm, dropout_seeds
 from score_sde.networks.checks import (
     as_dtype,
     check_each,
@@ -24,10 +24,9 @@ from score_sde.networks.checks import (
     flat_size,
     usual_levels,
 )
-from score_sde.networks.conv import Conv
 from score_sde.networks.embed import Dense, NoiseEmbedding
-from score_sde.networks.levels import DownLevel, Middle
 from score_sde.networks.mlp import MLPLayer
+from score_sde.networks.parts import Parts
 
 
 class Classifier(nnx.Module):
@@ -65,54 +64,34 @@ class Classifier(nnx.Module):
             fourier_scale=fourier_scale,
             num_classes=num_classes,
         )
-        dtype, activation = as_dtype(dtype), ACTIVATIONS[nonlinearity]
         usual = usual_levels(image_size)
         ch_mult = usual[0] if ch_mult is None else ch_mult
         attn_resolutions = usual[1] if attn_resolutions is None else attn_resolutions
         check_each("ch_mult", ch_mult)
         resolutions = check_levels(image_size, spatial_dims, len(ch_mult), attn_resolutions)
-        layout: dict[str, Any] = {"dtype": dtype, "rngs": rngs}
-        spatial: dict[str, Any] = {"spatial_dims": spatial_dims, **layout}
-        width, layer = 4 * nf, iter(range(10**6))
-
-        def res_block(before: int, after: int, resample: Any = None) -> ResBlock:
-            return ResBlock(
-                before,
-                after,
-                width,
-                activation=activation,
-                resample=resample,
-                skip_rescale=True,
-                dropout_rate=dropout,
-                layer=next(layer),
-                **spatial,
-            )
-
-        def attention(channels: int) -> Attention:
-            return Attention(channels, heads=attention_heads, skip_rescale=True, **layout)
-
-        self.noise_embedding = NoiseEmbedding(
-            nf, width, embedding_type=embedding_type, fourier_scale=fourier_scale, activation=activation, **layout
+        width, activation = 4 * nf, ACTIVATIONS[nonlinearity]
+        parts = Parts(
+            channels=channels,
+            activation=activation,
+            told=width,
+            spatial_dims=spatial_dims,
+            dtype=as_dtype(dtype),
+            rngs=rngs,
+            dropout=dropout,
+            attention_heads=attention_heads,
         )
-        self.conv_in = Conv(channels, nf, **spatial)
-        self.down: nnx.List[DownLevel] = nnx.List()
-        h = nf
-        for i, multiplier in enumerate(ch_mult):
-            blocks, attentions = [], []
-            for _ in range(num_res_blocks):
-                blocks.append(res_block(h, nf * multiplier))
-                h = nf * multiplier
-                if resolutions[i] in attn_resolutions:
-                    attentions.append(attention(h))
-            lower = res_block(h, h, "down") if i < len(ch_mult) - 1 else None
-            self.down.append(DownLevel(blocks, attentions, lower, None, remat=False))
-        self.middle = Middle(res_block(h, h), attention(h), res_block(h, h), remat=False)
-        self.norm = GroupNorm(h)
-        self.logits = Dense(h, num_classes, init_scale=0.0, **layout)
+        self.noise_embedding = NoiseEmbedding(
+            nf, width, embedding_type=embedding_type, fourier_scale=fourier_scale, activation=activation, **parts.layout
+        )
+        self.conv_in = parts.conv_in(nf)
+        self.down, kept = parts.way_down(nf, ch_mult, num_res_blocks, [r in attn_resolutions for r in resolutions])
+        self.middle = parts.middle(kept[-1])
+        self.norm = GroupNorm(kept[-1])
+        self.logits = Dense(kept[-1], num_classes, init_scale=0.0, **parts.layout)
         self.activation = activation
         self.channels = channels
         self.spatial_dims = spatial_dims
-        self.dtype = dtype
+        self.dtype = parts.dtype
 
     def __call__(
         self,

@@ -56,6 +56,8 @@ class NoiseEmbedding(nnx.Module):
     positional     [sin, cos](level ω), geometric ω: levels of a few hundred, such as 999 t or a label
     fourier        [sin, cos](2π w log level), w ~ N(0, scale²), frozen: levels that are a σ > 0
     fourier_raw    the same of the level itself: levels that are already a logarithm
+
+    ``silent``: W_1 = 0 at first, so that the network begins as if it were not told.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class NoiseEmbedding(nnx.Module):
         embedding_type: str,
         fourier_scale: int | float,
         activation: Callable[[Array], Array],
+        silent: bool = False,
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -75,6 +78,8 @@ class NoiseEmbedding(nnx.Module):
         self.frequencies = None if is_positional else Frozen(fourier_scale * jax.random.normal(rngs.params(), (width,)))
         self.dense_0 = Dense(width if is_positional else 2 * width, out_features, dtype=dtype, rngs=rngs)
         self.dense_1 = Dense(out_features, out_features, dtype=dtype, rngs=rngs)
+        if silent:
+            self.dense_1.kernel = nnx.Param(jnp.zeros((out_features, out_features)))
         self.width = width
         self.embedding_type = embedding_type
         self.activation = activation
@@ -89,6 +94,16 @@ class NoiseEmbedding(nnx.Module):
 
     def __call__(self, level: Float[Array, "batch"]) -> Float[Array, "batch out_features"]:
         return self.dense_1(self.activation(self.dense_0(self.features(level))))
+
+
+def embed_levels(
+    first: NoiseEmbedding, second: NoiseEmbedding | None, noise_level: Float[Array, "batch *two"]
+) -> Float[Array, "batch out_features"]:
+    """The vector of one noise level (batch,), or the sum of those of two, (batch, 2)."""
+    level = noise_level.astype(jnp.promote_types(noise_level.dtype, jnp.float32))
+    if level.ndim == 1 or second is None:
+        return first(level)
+    return first(level[:, 0]) + second(level[:, 1])
 
 
 class ClassEmbedding(nnx.Module):

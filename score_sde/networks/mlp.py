@@ -23,7 +23,7 @@ from score_sde.networks.checks import (
     flat_size,
     labels_of,
 )
-from score_sde.networks.embed import ClassEmbedding, Dense, NoiseEmbedding
+from score_sde.networks.embed import ClassEmbedding, Dense, NoiseEmbedding, embed_levels
 
 
 class _VectorNetwork(nnx.Module):
@@ -40,6 +40,7 @@ class _VectorNetwork(nnx.Module):
         fourier_scale: int | float = 1.0,
         nonlinearity: str = "swish",
         num_classes: int | None = None,
+        second_level: bool = False,
         init_scale: int | float = 1.0,
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
@@ -57,13 +58,24 @@ class _VectorNetwork(nnx.Module):
         activation = ACTIVATIONS[nonlinearity]
         layout: dict[str, Any] = {"dtype": dtype, "rngs": rngs}
         size = flat_size(shape)
-        self.noise_embedding = NoiseEmbedding(
-            width, width, embedding_type=embedding_type, fourier_scale=fourier_scale, activation=activation, **layout
-        )
+
+        def noise_embedding(silent: bool = False) -> NoiseEmbedding:
+            return NoiseEmbedding(
+                width,
+                width,
+                embedding_type=embedding_type,
+                fourier_scale=fourier_scale,
+                activation=activation,
+                silent=silent,
+                **layout,
+            )
+
+        self.noise_embedding = noise_embedding()
         self.class_embedding = None if num_classes is None else ClassEmbedding(num_classes, width, **layout)
         self.dense_in = Dense(size, width, **layout)
         self.layers = nnx.List(self._layer(width, activation, dropout, i, **layout) for i in range(depth))
         self.dense_out = Dense(width, size, init_scale=init_scale, **layout)
+        self.second_embedding = noise_embedding(silent=True) if second_level else None
         self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
         self.activation = activation
 
@@ -73,16 +85,16 @@ class _VectorNetwork(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "batch *shape"],
-        noise_level: Float[Array, "batch"],
+        noise_level: Float[Array, "batch *two"],
         condition: Mapping[str, Array] | None = None,
         *,
         dropout_keys: Key[Array, "batch"] | None = None,
     ) -> Float[Array, "batch *shape"]:
         check_shape(x, self.shape)
-        check_noise_level(x, noise_level)
+        check_noise_level(x, noise_level, self.second_embedding is not None)
         seeds = dropout_seeds(dropout_keys)
         with jax.named_scope("noise_embedding"):
-            embedding = self.noise_embedding(noise_level.astype(jnp.promote_types(noise_level.dtype, jnp.float32)))
+            embedding = embed_levels(self.noise_embedding, self.second_embedding, noise_level)
             if self.class_embedding is None:
                 check_no_label(condition)
             else:

@@ -17,7 +17,7 @@ from flax import nnx
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from score_sde.networks.blocks import ACTIVATIONS, Attention, Combine, Head, ResBlock, dropout_seeds
+from score_sde.networks.blocks import ACTIVATIONS, Seeds, dropout_seeds
 from score_sde.networks.checks import (
     as_dtype,
     check_each,
@@ -30,20 +30,9 @@ from score_sde.networks.checks import (
     labels_of,
     usual_levels,
 )
-from score_sde.networks.conv import Conv
-from score_sde.networks.embed import ClassEmbedding, NoiseEmbedding
-from score_sde.networks.levels import (
-    DownLevel,
-    InputResidual,
-    InputSkip,
-    Middle,
-    OutputResidual,
-    OutputSkip,
-    OutputStart,
-    UpLevel,
-    remembering,
-)
-from score_sde.networks.resample import Downsample, Upsample
+from score_sde.networks.embed import ClassEmbedding, NoiseEmbedding, embed_levels
+from score_sde.networks.levels import remembering
+from score_sde.networks.parts import Parts
 
 
 class Table(nnx.Variable):
@@ -65,6 +54,8 @@ class NCSNpp(nnx.Module):
     scale_by_sigma        the output is divided by σ, which is the noise level itself, or ``sigmas[label]`` where a
                           table of discrete noise levels is given
     data_in_unit_range    x is in [0, 1], and the network works on 2x − 1
+    second_level          the network may be told two noise levels, ``noise_level`` (batch, 2): a flow map's t and s. It
+                          begins as if it were told the first one alone
     num_classes           class-conditional: ``condition={"label": y}``; y = num_classes, or no condition: no class
     dtype                 of the computation; parameters, normalisation and softmax stay in float32
     remat                 what is computed again in the backward pass: "none", "blocks" (all inside a block), or "full"
@@ -101,6 +92,7 @@ class NCSNpp(nnx.Module):
         data_in_unit_range: bool = False,
         num_classes: int | None = None,
         norm_groups: int | None = None,
+        second_level: bool = False,
         spatial_dims: int = 2,
         dtype: Any = jnp.float32,
         remat: str = "none",
@@ -126,148 +118,84 @@ class NCSNpp(nnx.Module):
             num_classes=num_classes,
             norm_groups=norm_groups,
         )
-        dtype = as_dtype(dtype)
         usual = usual_levels(image_size)
         ch_mult = usual[0] if ch_mult is None else ch_mult
         attn_resolutions = usual[1] if attn_resolutions is None else attn_resolutions
         check_each("ch_mult", ch_mult)
         check_taps(fir_kernel)
+        if second_level and not conditional:
+            raise ValueError("second_level = True, but conditional = False: the network is told no noise level")
         resolutions = check_levels(image_size, spatial_dims, len(ch_mult), attn_resolutions)
-        activation = ACTIVATIONS[nonlinearity]
-        fir_taps = tuple(fir_kernel) if fir else None
-        layout: dict[str, Any] = {"dtype": dtype, "rngs": rngs}
-        spatial: dict[str, Any] = {"spatial_dims": spatial_dims, **layout}
+        attended = [resolution in attn_resolutions for resolution in resolutions]
         width = 4 * nf
-        told = conditional or num_classes is not None
-        layer = iter(range(10**6))  # a number for each residual block: its dropout mask depends on it
-
-        def res_block(in_channels: int, out_channels: int, resample: Literal["up", "down"] | None = None) -> ResBlock:
-            return ResBlock(
-                in_channels,
-                out_channels,
-                width if told else None,
-                activation=activation,
-                resample=resample,
-                fir=fir_taps,
-                shortcut_init_scale=1.0 if resblock_type == "biggan" else 0.1,
-                init_scale=init_scale,
-                skip_rescale=skip_rescale,
-                dropout_rate=dropout,
-                layer=next(layer),
-                groups=norm_groups,
-                **spatial,
-            )
-
-        def attention(channels: int) -> Attention:
-            return Attention(
-                channels,
-                heads=attention_heads,
-                init_scale=init_scale,
-                skip_rescale=skip_rescale,
-                groups=norm_groups,
-                implementation=attention_implementation,
-                **layout,
-            )
-
-        def head(in_channels: int, out_channels: int, scale: int | float = init_scale) -> Head:
-            return Head(
-                in_channels, out_channels, activation=activation, groups=norm_groups, init_scale=scale, **spatial
-            )
-
-        self.noise_embedding = (
-            NoiseEmbedding(
-                nf,
-                width,
-                embedding_type=embedding_type,
-                fourier_scale=fourier_scale,
-                activation=activation,
-                **layout,
-            )
-            if conditional
-            else None
+        parts = Parts(
+            channels=channels,
+            activation=ACTIVATIONS[nonlinearity],
+            told=width if conditional or num_classes is not None else None,
+            spatial_dims=spatial_dims,
+            dtype=as_dtype(dtype),
+            rngs=rngs,
+            fir=tuple(fir_kernel) if fir else None,
+            resblock_type=resblock_type,
+            resamp_with_conv=resamp_with_conv,
+            progressive=progressive,
+            progressive_input=progressive_input,
+            progressive_combine=progressive_combine,
+            skip_rescale=skip_rescale,
+            init_scale=init_scale,
+            dropout=dropout,
+            attention_heads=attention_heads,
+            attention_implementation=attention_implementation,
+            norm_groups=norm_groups,
+            remat=remat != "none",
         )
-        self.class_embedding = None if num_classes is None else ClassEmbedding(num_classes, width, **layout)
+        noise: dict[str, Any] = {
+            "embedding_type": embedding_type,
+            "fourier_scale": fourier_scale,
+            "activation": parts.activation,
+            **parts.layout,
+        }
+        self.noise_embedding = NoiseEmbedding(nf, width, **noise) if conditional else None
+        self.class_embedding = None if num_classes is None else ClassEmbedding(num_classes, width, **parts.layout)
         self.sigmas = None if sigmas is None else Table(jnp.asarray(sigmas, jnp.float32))
-
-        # Down. `h`, `pyramid`: channels so far; `kept`: channels of what the way up will be fed with.
-        last = len(ch_mult) - 1
-        h, pyramid, kept = nf, channels, [nf]
-        self.conv_in = Conv(channels, nf, **spatial)
-        self.down: nnx.List[DownLevel] = nnx.List()
-        for i, multiplier in enumerate(ch_mult):
-            blocks, attentions = [], []
-            for _ in range(num_res_blocks):
-                blocks.append(res_block(h, nf * multiplier))
-                h = nf * multiplier
-                if resolutions[i] in attn_resolutions:
-                    attentions.append(attention(h))
-                kept.append(h)
-            downsample: ResBlock | Downsample | None = None
-            step: InputSkip | InputResidual | None = None
-            if i < last:
-                if resblock_type == "biggan":
-                    downsample = res_block(h, h, "down")
-                else:
-                    downsample = Downsample(h, h, fir=fir_taps, with_conv=resamp_with_conv, **spatial)
-                if progressive_input == "input_skip":
-                    step = InputSkip(Combine(channels, h, method=progressive_combine, **spatial), fir_taps)
-                    h = 2 * h if progressive_combine == "cat" else h
-                elif progressive_input == "residual":
-                    step = InputResidual(Downsample(pyramid, h, fir=fir_taps, **spatial), skip_rescale)
-                    pyramid = h
-                kept.append(h)
-            self.down.append(DownLevel(blocks, attentions, downsample, step, remat != "none"))
-
-        self.middle = Middle(res_block(h, h), attention(h), res_block(h, h), remat != "none")
-
-        self.up: nnx.List[UpLevel] = nnx.List()  # from the lowest level to the highest
-        for i in reversed(range(len(ch_mult))):
-            blocks = []
-            for _ in range(num_res_blocks + 1):
-                blocks.append(res_block(h + kept.pop(), nf * ch_mult[i]))
-                h = nf * ch_mult[i]
-            out: OutputSkip | OutputStart | OutputResidual | None = None
-            if progressive == "output_skip":
-                out = OutputSkip(head(h, channels), fir_taps)
-            elif progressive == "residual" and i == last:
-                out = OutputStart(head(h, h, 1.0))
-                pyramid = h
-            elif progressive == "residual":
-                out = OutputResidual(Upsample(pyramid, h, fir=fir_taps, **spatial), skip_rescale)
-                pyramid = h
-            upsample: ResBlock | Upsample | None = None
-            if i > 0 and resblock_type == "biggan":
-                upsample = res_block(h, h, "up")
-            elif i > 0:
-                upsample = Upsample(h, h, fir=fir_taps, with_conv=resamp_with_conv, **spatial)
-            attend = attention(h) if resolutions[i] in attn_resolutions else None
-            self.up.append(UpLevel(blocks, attend, out, upsample, remat != "none"))
-        self.head = None if progressive == "output_skip" else head(h, channels)
-
+        self.conv_in = parts.conv_in(nf)
+        self.down, kept = parts.way_down(nf, ch_mult, num_res_blocks, attended)
+        self.middle = parts.middle(kept[-1])
+        self.up, h = parts.way_up(nf, ch_mult, num_res_blocks, attended, kept)
+        self.head = None if progressive == "output_skip" else parts.head(h, channels)
+        self.second_embedding = NoiseEmbedding(nf, width, silent=True, **noise) if second_level else None
         self.resblock_type = resblock_type
         self.embedding_type = embedding_type
         self.channels = channels
         self.spatial_dims = spatial_dims
         self.scale_by_sigma = scale_by_sigma
         self.data_in_unit_range = data_in_unit_range
-        self.dtype = dtype
+        self.dtype = parts.dtype
         self.remat = remat
 
     def __call__(
         self,
         x: Float[Array, "batch *spatial channels"],
-        noise_level: Float[Array, "batch"],
+        noise_level: Float[Array, "batch *two"],
         condition: Mapping[str, Array] | None = None,
         *,
         dropout_keys: Key[Array, "batch"] | None = None,
     ) -> Float[Array, "batch *spatial channels"]:
-        check_input(x, noise_level, self.channels, self.spatial_dims, len(self.down))
-        noise_level = noise_level.astype(jnp.promote_types(noise_level.dtype, jnp.float32))
-        call = remembering(self.remat == "full")
+        two = self.second_embedding is not None
+        check_input(x, noise_level, self.channels, self.spatial_dims, len(self.down), second_level=two)
         seeds = dropout_seeds(dropout_keys)
         with jax.named_scope("noise_embedding"):
             embedding = self.embedding(noise_level, condition)
+        h, kept = self.encode(x, embedding, seeds)
+        out = self.decode(h, kept, embedding, seeds).astype(x.dtype)
+        first = noise_level if noise_level.ndim == 1 else noise_level[:, 0]
+        return out / self.sigma(first, out) if self.scale_by_sigma else out
 
+    def encode(
+        self, x: Float[Array, "batch *spatial channels"], embedding: Float[Array, "batch features"] | None, seeds: Seeds
+    ) -> tuple[Array, list[Array]]:
+        """The way down and the middle: (features at the lowest resolution, the skip features from first to last)."""
+        call = remembering(self.remat == "full")
         image = (2 * x - 1 if self.data_in_unit_range else x).astype(self.dtype)
         with jax.named_scope("conv_in"):
             h = self.conv_in(image)
@@ -277,21 +205,28 @@ class NCSNpp(nnx.Module):
                 h, image, more = call(level, h, image, embedding, seeds)
                 kept += more
         with jax.named_scope("middle"):
-            h = call(self.middle, h, embedding, seeds)
+            return call(self.middle, h, embedding, seeds), kept
+
+    def decode(
+        self, h: Array, kept: Sequence[Array], embedding: Float[Array, "batch features"] | None, seeds: Seeds
+    ) -> Float[Array, "batch *spatial channels"]:
+        """The way up, from what ``encode`` returned. An adapter adds to ``h`` or to the skip features on the way."""
+        call, kept = remembering(self.remat == "full"), list(kept)
         picture: Any = None  # the output pyramid, if there is one
         for i, step in enumerate(self.up):
             with jax.named_scope(f"up.{i}"):
                 opposite = [kept.pop() for _ in step.blocks]
                 h, picture = call(step, h, opposite, picture, embedding, seeds)
         with jax.named_scope("head"):
-            out = (picture if self.head is None else self.head(h)).astype(x.dtype)
-        return out / self.sigma(noise_level, out) if self.scale_by_sigma else out
+            return picture if self.head is None else self.head(h)
 
     def embedding(
-        self, noise_level: Float[Array, "batch"], condition: Mapping[str, Array] | None
+        self, noise_level: Float[Array, "batch *two"], condition: Mapping[str, Array] | None
     ) -> Float[Array, "batch features"] | None:
         """The noise level and the class as one vector, the sum of both; None if the network is told neither."""
-        told = None if self.noise_embedding is None else self.noise_embedding(noise_level)
+        told = None
+        if self.noise_embedding is not None:
+            told = embed_levels(self.noise_embedding, self.second_embedding, noise_level)
         if self.class_embedding is None:
             check_no_label(condition)
             return told

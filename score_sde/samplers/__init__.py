@@ -1,4 +1,4 @@
-"""Samplers: pure functions from a denoiser and a key to samples, all with the arguments of ``loop.Options``."""
+"""Samplers: pure functions from a denoiser and a key to samples, all with the arguments of ``Options``."""
 
 from score_sde.samplers import grids
 from score_sde.samplers.adaptive import adaptive_sde, ode
@@ -6,11 +6,14 @@ from score_sde.samplers.correctors import AnnealedLangevin, Corrector, Langevin
 from score_sde.samplers.ddim import ddim
 from score_sde.samplers.generate import generate
 from score_sde.samplers.heun import heun
-from score_sde.samplers.loop import Method, Options, Samples, Step, solve, trajectory
+from score_sde.samplers.loop import solve
+from score_sde.samplers.method import Method, Step
 from score_sde.samplers.multistep import dpm_solver, unipc
+from score_sde.samplers.options import Options
 from score_sde.samplers.predictor_corrector import predictor_corrector
 from score_sde.samplers.predictors import Ancestral, EulerMaruyama, Predictor, ReverseDiffusion
 from score_sde.samplers.reverse import reverse_sde
+from score_sde.samplers.samples import Samples, trajectory
 
 __all__ = [
     "Ancestral",

@@ -19,7 +19,8 @@ from score_sde.checks import Nothing, no_others, require
 from score_sde.denoiser import Condition, Denoiser
 from score_sde.randomness import check_key
 from score_sde.samplers import grids
-from score_sde.samplers.loop import Final, Samples, check_arguments, latents, note_failures
+from score_sde.samplers.options import Final, check_arguments
+from score_sde.samplers.samples import Samples, latents, note_failures
 
 
 def ode(

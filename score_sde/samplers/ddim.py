@@ -6,9 +6,12 @@ from typing import Unpack
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from score_sde.checks import require
+from score_sde.checks import per_sample, require
 from score_sde.denoiser import Denoiser
-from score_sde.samplers.loop import Method, Options, Samples, Step, along, solve
+from score_sde.samplers.loop import solve
+from score_sde.samplers.method import Method, Step
+from score_sde.samplers.options import Options
+from score_sde.samplers.samples import Samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +32,8 @@ class DDIM(Method):
 
     def step(self, model, x, row, noise, memory, condition):
         x0, eps = model.predict(x, row["t"], condition)
-        mean = along(row["alpha_s"], x) * x0 + along(row["rest"], x) * eps
-        return Step(mean + along(row["c"], x) * noise[0] if self.draws else mean, mean, x0)
+        mean = per_sample(row["alpha_s"], x) * x0 + per_sample(row["rest"], x) * eps
+        return Step(mean + per_sample(row["c"], x) * noise[0] if self.draws else mean, mean, x0)
 
 
 def ddim(

@@ -17,8 +17,8 @@ from score_sde.checks import Nothing, require, some_of
 from score_sde.denoiser import Condition, Denoiser, check_condition
 from score_sde.progress import Progress, compiling
 from score_sde.randomness import check_key
-from score_sde.samplers.loop import Samples
 from score_sde.samplers.multistep import dpm_solver
+from score_sde.samplers.samples import Samples
 
 
 def generate(

@@ -7,10 +7,13 @@ from typing import Unpack
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from score_sde.checks import require
+from score_sde.checks import per_sample, require
 from score_sde.denoiser import Denoiser
 from score_sde.samplers import grids
-from score_sde.samplers.loop import Method, Options, Samples, Step, along, solve
+from score_sde.samplers.loop import solve
+from score_sde.samplers.method import Method, Step
+from score_sde.samplers.options import Options
+from score_sde.samplers.samples import Samples
 from score_sde.sde import SDE
 
 
@@ -65,9 +68,9 @@ class Heun(Method):
         }
 
     def step(self, model, x, row, noise, memory, condition):
-        alpha_hat, alpha_s, step_size = (along(row[name], x) for name in ("alpha_hat", "alpha_s", "step_size"))
+        alpha_hat, alpha_s, step_size = (per_sample(row[name], x) for name in ("alpha_hat", "alpha_s", "step_size"))
         if self.draws:
-            x = along(row["raise"], x) * x + along(row["churn"], x) * noise[0]
+            x = per_sample(row["raise"], x) * x + per_sample(row["churn"], x) * noise[0]
         x0, slope_hat = model.predict(x, row["t_hat"], condition)
         y = x / alpha_hat
         slope_s = model.noise(alpha_s * (y + step_size * slope_hat), row["s"], condition)

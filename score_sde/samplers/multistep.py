@@ -25,11 +25,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from score_sde.checks import require
+from score_sde.checks import per_sample, require
 from score_sde.denoiser import Denoiser
 from score_sde.samplers.exponential import AnyArray, polynomial_weights, published_weights
-from score_sde.samplers.loop import Method, Options, Samples, Step, along, solve
+from score_sde.samplers.loop import solve
+from score_sde.samplers.method import Method, Step
+from score_sde.samplers.options import Options
 from score_sde.samplers.predictors import check_stochasticity
+from score_sde.samplers.samples import Samples
 
 MAX_ORDER = 6
 MOVE, KEEP, COMBINE = range(3)  # base ← x; base ← base; base ← c base + u · memory
@@ -130,9 +133,9 @@ class Multistep(Method):
         base, known = memory
         x0, eps = model.predict(x, row["t"], condition)
         known = known.at[row["slot"]].set(x0 if self.form == "data" else eps)
-        base = along(row["c"], x) * base + along(row["e"], x) * x + jnp.tensordot(row["u"], known, 1)
-        mean = along(row["d"], x) * base + jnp.tensordot(row["w"], known, 1)
-        x = mean + along(row["noise_std"], x) * noise[0] if self.draws else mean
+        base = per_sample(row["c"], x) * base + per_sample(row["e"], x) * x + jnp.tensordot(row["u"], known, 1)
+        mean = per_sample(row["d"], x) * base + jnp.tensordot(row["w"], known, 1)
+        x = mean + per_sample(row["noise_std"], x) * noise[0] if self.draws else mean
         return Step(x, mean, x0, (base, known))
 
 

@@ -10,8 +10,11 @@ from score_sde.checks import require
 from score_sde.denoiser import Denoiser
 from score_sde.samplers import grids
 from score_sde.samplers.correctors import Corrector
-from score_sde.samplers.loop import Method, Options, Samples, Step, solve
+from score_sde.samplers.loop import solve
+from score_sde.samplers.method import Method, Step
+from score_sde.samplers.options import Options
 from score_sde.samplers.predictors import Predictor, ReverseDiffusion
+from score_sde.samplers.samples import Samples
 from score_sde.sde import SDE
 
 

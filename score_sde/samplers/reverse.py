@@ -9,8 +9,11 @@ from jaxtyping import Array, Key
 from score_sde.checks import Sample, per_sample, require
 from score_sde.denoiser import Condition, Denoiser
 from score_sde.samplers import grids
-from score_sde.samplers.loop import Method, Options, Samples, Step, solve
+from score_sde.samplers.loop import solve
+from score_sde.samplers.method import Method, Step
+from score_sde.samplers.options import Options
 from score_sde.samplers.predictors import Time, check_stochasticity
+from score_sde.samplers.samples import Samples
 from score_sde.sde import SDE
 
 

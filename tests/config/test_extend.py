@@ -29,7 +29,7 @@ class Linear(nnx.Module):
 ''',
     "sampler": """
 import dataclasses
-from score_sde.samplers.loop import Method, Step, solve
+from score_sde.samplers import Method, Step, solve
 
 
 @dataclasses.dataclass(frozen=True)

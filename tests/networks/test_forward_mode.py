@@ -12,7 +12,6 @@ import pytest
 from flax import nnx
 
 import score_sde as ss
-
 from score_sde.networks.cpu import written
 from score_sde.networks.cpu.convolution import Geometry, _direct, conv
 

@@ -242,7 +242,7 @@ def test_another_number_of_steps_compiles_a_handful_of_programs(caplog):
 
 
 @dataclasses.dataclass(frozen=True)
-class Planned(S.loop.Method):
+class Planned(S.Method):
     """A method whose plan is given."""
 
     row: str
@@ -254,9 +254,9 @@ class Planned(S.loop.Method):
 def test_a_plan_that_lacks_or_takes_a_row_is_refused():
     for row, message in (("r", r"Planned has no row \['s'\]"), ("step", "no row")):
         with pytest.raises(ValueError, match=message):
-            S.loop.solve(Planned(row), MODEL, KEY, 2, (2,), 3)
+            S.solve(Planned(row), MODEL, KEY, 2, (2,), 3)
     with pytest.raises(ValueError, match=r'"step" of the plan of Both.*rename yours'):
-        S.loop.solve(Both("step"), MODEL, KEY, 2, (2,), 3)
+        S.solve(Both("step"), MODEL, KEY, 2, (2,), 3)
 
 
 class Both(Planned):

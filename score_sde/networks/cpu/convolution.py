@@ -1,8 +1,8 @@
 """Convolutions whose gradients are plain channels-last convolutions on a CPU, or Winograd's.
 
-    y[o] = Σ_k x[o·stride + k − lo] w[k]                   along each spatial axis, for padding (lo, hi)
-    dx[i] = Σ_k dy[o] w[k]  over (o, k) with o·stride + k − lo = i: a convolution of dy with w turned round
-    dw[k] = Σ_o x[o·stride + k − lo] dy[o]: a convolution of x with dy as the kernel, batch and channels exchanged
+y[o] = Σ_k x[o·stride + k − lo] w[k]                   along each spatial axis, for padding (lo, hi)
+dx[i] = Σ_k dy[o] w[k]  over (o, k) with o·stride + k − lo = i: a convolution of dy with w turned round
+dw[k] = Σ_o x[o·stride + k − lo] dy[o]: a convolution of x with dy as the kernel, batch and channels exchanged
 """
 
 from typing import NamedTuple, TypeAlias

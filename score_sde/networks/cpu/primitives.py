@@ -68,7 +68,9 @@ def _lower(primitive: Primitive, cpu: Callable, default: Callable) -> None:
 def _kind(function: Callable, *operands: Any, **static: Any) -> Any:
     """The result's type: that of an operand, which has as many axes and varies over the same mesh axes."""
     arrays = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in operands]
-    return operands[0].update(shape=jax.eval_shape(functools.partial(function, **static), *arrays).shape, weak_type=False)
+    return operands[0].update(
+        shape=jax.eval_shape(functools.partial(function, **static), *arrays).shape, weak_type=False
+    )
 
 
 @functools.cache
@@ -85,8 +87,8 @@ def _bind(primitive: Primitive, *operands: Array, **static: Any) -> Array:
 
 def _varying(a: Array) -> frozenset:
     """The mesh axes over which an array varies; the attribute's name differs between versions of JAX."""
-    kind = jax.typeof(a)
-    return getattr(kind, "vma", None) or getattr(getattr(kind, "mat", None), "varying", frozenset())
+    kind: Any = jax.typeof(a)
+    return frozenset(getattr(kind, "vma", None) or getattr(getattr(kind, "mat", None), "varying", ()))
 
 
 def _batched(primitive: Primitive, form: Form, operands: tuple, dims: tuple, **static: Any) -> tuple[Array, int]:

@@ -1,0 +1,61 @@
+"""What every sampler takes besides its own arguments."""
+
+from collections.abc import Callable
+from typing import Literal, TypedDict
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from score_sde.checks import require
+from score_sde.denoiser import Condition, check_condition
+from score_sde.samplers import grids
+
+Final = Literal["denoise", "mean", "none"]
+
+
+class Options(TypedDict, total=False):
+    """What every sampler takes besides its own arguments."""
+
+    condition: Condition
+    """Passed to the model; its leaves lead with n."""
+    x_init: Array
+    """(n, *shape): start from this state at time_grid[0], which may lie below t_max. Unless given, from the prior."""
+    time_grid: grids.Grids
+    """A function of ``grids`` or an array of times; an array also decides the number of steps."""
+    start: int | Array
+    """The index of the first sample, or (n,) the index of each: sample i depends on (key, i) alone."""
+    final: Final
+    """"denoise": one more evaluation takes x to the posterior mean of x_0 (the default). "mean": the last step is
+    taken without its noise. "none": x at the last time of the grid as it is."""
+    record: Callable[[Array, Array, Array], PyTree] | None
+    """Keep ``record(t, x_t, x0)`` on the way, x0 the posterior mean at x_t. Define it once: a new function is a new
+    compilation."""
+    save_every: int
+    """Record every so many steps, the first included."""
+    noise: Array | None
+    """(steps, draws, n, *shape): the standard normal draws themselves, in place of those made from the key."""
+    progress: Callable[[int, int], None] | None
+    """Called with (steps done, steps) between compiled chunks of the grid; see ``generate``."""
+
+
+def check_arguments(n, shape, condition, x_init, start, final, save_every) -> tuple[Array, Array | None]:
+    """The index of every sample, and x_init as an array; a ValueError for what cannot be used."""
+    require(isinstance(n, int | np.integer) and int(n) >= 1, f"n = {n!r}; give a whole number of samples >= 1")
+    require(final in ("denoise", "mean", "none"), f'final = {final!r}; allowed: "denoise", "mean", "none"')
+    require(
+        isinstance(save_every, int | np.integer) and int(save_every) >= 1,
+        f"save_every = {save_every!r}; give a whole number >= 1",
+    )
+    check_condition(condition, jnp.empty((n, 0)))
+    require(
+        jnp.shape(start) in ((), (n,)),
+        f"start has shape {jnp.shape(start)}; allowed: () or ({n},), one a sample",
+    )
+    index = jnp.asarray(start, int) + (jnp.arange(n) if jnp.ndim(start) == 0 else 0)
+    if x_init is None:
+        return index, None
+    require(
+        jnp.shape(x_init) == (n, *shape), f"x_init has shape {jnp.shape(x_init)}; n = {n} and shape need {(n, *shape)}"
+    )
+    return index, jnp.asarray(x_init, jnp.result_type(float, jnp.asarray(x_init).dtype))
