@@ -88,7 +88,8 @@ def _bind(primitive: Primitive, *operands: Array, **static: Any) -> Array:
 def _varying(a: Array) -> frozenset:
     """The mesh axes over which an array varies; the attribute's name differs between versions of JAX."""
     kind: Any = jax.typeof(a)
-    return frozenset(getattr(kind, "vma", None) or getattr(getattr(kind, "mat", None), "varying", ()))
+    axes: Any = getattr(kind, "vma", None) or getattr(getattr(kind, "mat", None), "varying", ())
+    return frozenset(axes)
 
 
 def _batched(primitive: Primitive, form: Form, operands: tuple, dims: tuple, **static: Any) -> tuple[Array, int]:
