@@ -19,7 +19,8 @@ Every variant is one list of rows. Each row evaluates the model once, and takes 
 """
 
 import dataclasses
-from typing import Literal, Unpack
+from enum import IntEnum
+from typing import Literal, NamedTuple, Unpack
 
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +36,34 @@ from score_sde.samplers.predictors import check_stochasticity
 from score_sde.samplers.samples import Samples
 
 MAX_ORDER = 6
-MOVE, KEEP, COMBINE = range(3)  # base ← x; base ← base; base ← c base + u · memory
+
+
+class Base(IntEnum):
+    """What becomes of the base in a row."""
+
+    MOVE = 0  # base ← x
+    KEEP = 1  # base ← base
+    COMBINE = 2  # base ← c base + u · memory, over its span
+
+
+class Span(NamedTuple):
+    """One linear combination: from the point ``start`` to ``end``, by the polynomial through ``nodes`` predictions, of which
+    ``newest`` is the last. Without nodes and length it is nothing.
+    """
+
+    start: int = 0
+    end: int = 0
+    newest: int = 0
+    nodes: int = 0
+
+
+class Row(NamedTuple):
+    """Evaluate at point ``node``; then the base, then x."""
+
+    node: int
+    base: Base
+    base_span: Span
+    x_span: Span
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +106,7 @@ class Multistep(Method):
                 weights = put(weights, (here[:, None], nodes % size), other[end[here], None] * w)
             return own[end] / own[start] * xp.exp(-tau2 * (l[end] - l[start])), weights
 
-        node, base_rule, base_span, x_span = np.split(np.asarray(self.program(len(times) - 1)), [1, 2, 6], axis=1)
-        node, base_rule = node[:, 0], base_rule[:, 0]
+        node, base, base_span, x_span = map(np.asarray, zip(*self.program(len(times) - 1), strict=True))
         c, u = combine(base_span)
         d, w = combine(x_span)
         start, end = x_span[:, 0], x_span[:, 1]
@@ -88,37 +115,36 @@ class Multistep(Method):
             "s": times[end],
             "step": node,
             "slot": node % size,
-            "c": xp.where(base_rule == MOVE, 0.0, c),
-            "e": xp.where(base_rule == MOVE, 1.0, 0.0),
+            "c": xp.where(base == Base.MOVE, 0.0, c),
+            "e": xp.where(base == Base.MOVE, 1.0, 0.0),
             "u": u,
             "d": d,
             "w": w,
             "noise_std": sigma[end] * xp.sqrt(-xp.expm1(-2 * tau2 * (l[end] - l[start]))),
         }
 
-    def program(self, steps: int) -> list[tuple[int, ...]]:
-        """The rows: the node to evaluate at; what becomes of the base; its span; the span of x. A span is
-        (start, end, newest node, number of nodes) of one linear combination; with no node and no length it is nothing.
-        """
+    def program(self, steps: int) -> list[Row]:
+        """The start-up, if it keeps the order, and then a row for each step."""
         order = min(self.order, steps)
         points = order + self.correct  # of the polynomial that decides the order
-        rows: list[tuple[int, ...]] = []
+        rows: list[Row] = []
         first = 0
         if points > 2 and self.keeps_order:
             evaluated = [(j, k) for k in range(points - 2) for j in range(1, k + 2)]  # x_j from x̂_0 … x̂_k
             node = 0
             for j, k in evaluated:
-                rows.append((node, KEEP, 0, 0, 0, 0, 0, j, k, k + 1))
+                rows.append(Row(node, Base.KEEP, Span(), Span(0, j, k, k + 1)))
                 node = j
             first = points - 1
-            rows.append((node, COMBINE, 0, node, node, points - 1, node, first, node, points - 1))
+            so_far, onwards = Span(0, node, node, points - 1), Span(node, first, node, points - 1)
+            rows.append(Row(node, Base.COMBINE, so_far, onwards))
         for i in range(first, steps):
             count = min(i + 1, order, steps - i) if self.lower_order_final else min(i + 1, order)
-            span = (i, i + 1, i, count)
+            step = Span(i, i + 1, i, count)
             if self.correct and i > 0:
-                rows.append((i, COMBINE, i - 1, i, i, min(i + 1, points), *span))
+                rows.append(Row(i, Base.COMBINE, Span(i - 1, i, i, min(i + 1, points)), step))
             else:
-                rows.append((i, MOVE, 0, 0, 0, 0, *span))
+                rows.append(Row(i, Base.MOVE, Span(), step))
         return rows
 
     @property
