@@ -18,7 +18,7 @@ def test_python_blocks_run():
         code = compile(block, str(README), "exec")
         if not block.startswith("# with your own files"):
             exec(code, names)
-    assert names["model"].velocity(names["x_t"], 0.5).shape == (8, 2)
+    assert names["model"].velocity(names["x_t"], 0.5).shape == (16, 2)
 
 
 PAGES = [README, *sorted(README.parent.glob("*.md")), *sorted(README.parent.glob("experiments/**/*.md"))]
