@@ -60,11 +60,12 @@ def _products(program: Any, scopes: tuple[str, ...]) -> Iterator[tuple[tuple[str
                 value = value[-1]
             if hasattr(value, "jaxpr") or hasattr(value, "eqns"):
                 yield from _products(getattr(value, "jaxpr", value), inside)
-        if equation.primitive.name not in ("conv_general_dilated", "dot_general"):
+        name = equation.primitive.name  # "conv_y" is that of ``networks.cpu``
+        if name not in ("conv_y", "conv_general_dilated", "dot_general"):
             continue
         out = equation.outvars[0].aval.shape
         left, right = (operand.aval.shape for operand in equation.invars[:2])
-        if equation.primitive.name == "conv_general_dilated":
+        if name != "dot_general":
             terms = math.prod(right[:-1])  # kernel (*size, in, out)
         else:
             contracted = equation.params["dimension_numbers"][0][0]
