@@ -108,7 +108,7 @@ class Parts:
 
     def way_down(
         self, nf: int, ch_mult: Sequence[int], num_res_blocks: int, attended: Sequence[bool]
-    ) -> tuple[nnx.List[DownLevel], list[int]]:
+    ) -> tuple[nnx.List, list[int]]:
         """The levels, and the channels of all that they keep; the last of them are those of the features below."""
         levels: nnx.List[DownLevel] = nnx.List()
         h, pyramid, kept = nf, self.channels, [nf]
@@ -130,7 +130,7 @@ class Parts:
 
     def way_up(
         self, nf: int, ch_mult: Sequence[int], num_res_blocks: int, attended: Sequence[bool], kept: Sequence[int]
-    ) -> tuple[nnx.List[UpLevel], int]:
+    ) -> tuple[nnx.List, int]:
         """The levels from the lowest to the highest, each fed with what its opposite kept; the channels at the end."""
         levels: nnx.List[UpLevel] = nnx.List()
         rest, h, pyramid = list(kept), kept[-1], 0
