@@ -59,7 +59,7 @@ def train(
         layout.prepare(workdir, experiment.config, replace_config=replace_config)
     optimizer, rate = experiment.optimizer()
     step = make_train_step(
-        task, optimizer, experiment.averages, accumulate=plan.accumulate, axis_name=parallel.axis_name
+        task, optimizer, experiment.averages, accumulate=plan.accumulate, distribute=parallel.distribute
     )
     model, frozen = task.init(key), frozen_arrays(task)
     check_frozen(task, model)

@@ -1,12 +1,17 @@
-"""How a step lies over devices. The same step function under each strategy:
+"""How a step lies over devices. The same step under each strategy:
 
-"mesh"   ``jax.jit`` over all devices of all hosts: the batch is divided over the axis "data"; parameters are whole on
-         each device, or divided too where a rule says so (as FSDP does). XLA adds the gradients up.
-"pmap"   ``jax.pmap``, as the original: each device has a copy of everything and its part of the batch, and the step
-         itself takes the mean of the gradients over the axis "data".
+"mesh"   ``jax.jit`` over all devices of all hosts: the batch is divided over the axis "data", parameters are whole on
+         each device, and XLA adds the gradients up.
+         With rules the state is divided too (FSDP, ZeRO-3; Rajbhandari et al. 2020): parameters are gathered where the
+         loss uses them, once forward and once backward, and each gradient is added up and divided in one operation. The
+         optimiser and the averages work on each device's part. Activations are never exchanged.
+"pmap"   ``jax.pmap``, as the original: each device has a copy of everything and its part of the batch, and the mean of
+         the gradients is taken over the axis "data".
 """
 
 import dataclasses
+import functools
+import math
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -22,20 +27,24 @@ from score_sde.checks import require
 from score_sde.devices import AXIS, divided, mesh, put, whole
 from score_sde.parameters import Arrays, named, unflatten
 from score_sde.randomness import example_keys
+from score_sde.training.fsdp import divided_gradient
+from score_sde.training.gradient import Differentiate, Found, Gradient
 from score_sde.training.state import TrainState
 from score_sde.training.step import Batch, Metrics, TrainStep
 
 Layout: TypeAlias = str | tuple[str | None, ...]  # "whole", "largest", or for each axis "data" or None
 Rule: TypeAlias = tuple[str, Layout]
 FSDP: tuple[Rule, ...] = ((".*", "largest"),)
+SMALL = 1024
+"""Arrays of fewer numbers are not divided by "largest": gathering them would take longer than it saves memory."""
 Program: TypeAlias = Callable[[TrainState, Arrays, Sequence[Batch], Key[Array, ""]], tuple[TrainState, Metrics]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Parallel:
     """A strategy over devices. ``rules``: (regular expression, layout) pairs, of which the first that is found in the
-    name of an array decides: "whole", "largest" (its largest axis that the devices divide), or a tuple such as
-    (None, "data"). Arrays that no rule finds are whole. "fsdp" divides every array along its largest axis.
+    name of an array decides: "whole", "largest" (its largest axis that the devices divide; whole if the array is small),
+    or a tuple such as (None, "data"). Arrays that no rule finds are whole. "fsdp" is "largest" for every array.
     """
 
     strategy: Literal["mesh", "pmap"] = "mesh"
@@ -60,8 +69,8 @@ class Parallel:
 
     @property
     def axis_name(self) -> str | None:
-        """What ``make_train_step`` must be told."""
-        return AXIS if self.strategy == "pmap" else None
+        """The axis over which a loss sees its device's part of the batch; None if it sees the whole batch."""
+        return AXIS if self.strategy == "pmap" or self.rules else None
 
     @property
     def batch_sharding(self) -> NamedSharding | None:
@@ -87,29 +96,44 @@ class Parallel:
         """A state, or frozen arrays, on the devices; every host holds the same one before."""
         return jax.tree.map(put, tree, self.shardings(tree))
 
+    def distribute(self, gradient: Gradient) -> Differentiate:
+        """The same gradient over the devices: what ``make_train_step`` must be told."""
+        if self.strategy == "pmap":
+            return mean_of_copies(gradient)
+        return self._over_devices(gradient) if self.rules else gradient
+
     def compile(self, train_step: TrainStep) -> Program:
         """(state, frozen, batches, key) -> (state, metrics with one entry a batch): one step for each batch, in one call.
 
         The state is donated, the frozen arrays are not. Another number of batches compiles once more.
         """
 
+        def one(frozen: Arrays, key: Key[Array, ""], state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+            if self.strategy == "pmap":
+                batch = jax.lax.all_gather(batch, AXIS, tiled=True)
+            return train_step(state, frozen, batch, example_keys(key, state.step, batch["position"]))
+
         def program(
             state: TrainState, frozen: Arrays, batches: Sequence[Batch], key: Key[Array, ""]
         ) -> tuple[TrainState, Metrics]:
             state, frozen = self._laid_out(state), self._laid_out(frozen)
             if len(batches) == 1:  # without a loop around it XLA has more freedom
-                keys = example_keys(key, state.step, batches[0]["position"])
-                state, metrics = train_step(state, frozen, batches[0], keys)
+                state, metrics = one(frozen, key, state, batches[0])
                 metrics = jax.tree.map(lambda a: a[None], metrics)
             else:
-
-                def one(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-                    return train_step(state, frozen, batch, example_keys(key, state.step, batch["position"]))
-
-                state, metrics = jax.lax.scan(one, state, jax.tree.map(lambda *rows: jnp.stack(rows), *batches))
+                rows = jax.tree.map(lambda *rows: jnp.stack(rows), *batches)
+                state, metrics = jax.lax.scan(functools.partial(one, frozen, key), state, rows)
             return self._laid_out(state), self._whole(metrics)
 
         return jax.jit(program, donate_argnums=0) if self.strategy == "mesh" else self._over_copies(program)
+
+    def _over_devices(self, gradient: Gradient) -> Differentiate:
+        def over_devices(state: TrainState, frozen: Arrays, batch: Batch, keys: Key[Array, "batch"]) -> Found:
+            state = dataclasses.replace(state, optimizer=None)  # nothing that a loss needs
+            specs = jax.tree.map(lambda sharding: sharding.spec, (self.shardings(state), self.shardings(frozen)))
+            return divided_gradient(gradient, self.mesh, *specs)(state, frozen, batch, keys)
+
+        return over_devices
 
     def _laid_out(self, tree: PyTree) -> PyTree:
         """Held to the rules inside a compiled step; pmap has copies."""
@@ -147,7 +171,7 @@ def _axes(name: str, layout: Layout, shape: tuple[int, ...], n: int) -> tuple[st
     if layout == "whole" or not shape:
         return ()
     if layout == "largest":
-        fitting = [axis for axis, size in enumerate(shape) if size % n == 0]
+        fitting = [axis for axis, size in enumerate(shape) if size % n == 0 and math.prod(shape) >= SMALL]
         if not fitting:
             return ()
         largest = max(fitting, key=lambda axis: shape[axis])
@@ -158,3 +182,18 @@ def _axes(name: str, layout: Layout, shape: tuple[int, ...], n: int) -> tuple[st
         f"None for each of its {len(shape)} axes",
     )
     return layout  # type: ignore[return-value]
+
+
+def mean_of_copies(gradient: Gradient) -> Differentiate:
+    """The gradient under ``jax.pmap``: each device takes its rows of the batch, the same number each."""
+
+    def over_copies(state: TrainState, frozen: Arrays, batch: Batch, keys: Key[Array, "batch"]) -> Found:
+        size = keys.shape[0] // jax.lax.axis_size(AXIS)
+        first = size * jax.lax.axis_index(AXIS)
+        own = jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, first, size), (batch, keys))
+        found = gradient(state, frozen, *own)
+        loss, total = jax.lax.pmean((found.loss, found.gradient), AXIS)
+        values, metrics = jax.lax.all_gather((found.values, found.metrics), AXIS, tiled=True)
+        return Found(loss, total, values, metrics)
+
+    return over_copies

@@ -19,8 +19,9 @@ from score_sde.checks import require
 from score_sde.parameters import Arrays, split
 from score_sde.training import averages as averaging
 from score_sde.training.averages import Decay
+from score_sde.training.gradient import Differentiate, Gradient, context
 from score_sde.training.state import TrainState
-from score_sde.training.task import Averages, Batch, Context, Task
+from score_sde.training.task import Batch, Task
 
 Metrics: TypeAlias = dict[str, Array]
 TrainStep: TypeAlias = Callable[[TrainState, Arrays, Batch, Key[Array, "batch"]], tuple[TrainState, Metrics]]
@@ -32,54 +33,35 @@ def make_train_step(
     averages: Mapping[str, Decay] | None = None,
     *,
     accumulate: int = 1,
-    axis_name: str | None = None,
+    distribute: Callable[[Gradient], Differentiate] = lambda gradient: gradient,
 ) -> TrainStep:
-    """The function (state, frozen, batch, keys) -> (state, metrics), to be put under ``jax.jit`` or ``jax.pmap``.
+    """The function (state, frozen, batch, keys) -> (state, metrics), to be put under ``jax.jit``.
 
     ``frozen``: the arrays of ``task.frozen`` by name (``frozen_arrays``). Metrics are the loss, the norms of gradient and
     parameters, the counts of skipped steps, and the mean of each of the task's own. ``accumulate``: the batch is processed
-    in so many micro-batches to save memory; it is the same step. ``axis_name``: the axis of ``jax.pmap`` or
-    ``jax.shard_map`` over which the batch lies; under jit XLA inserts the reduction.
+    in so many micro-batches to save memory; it is the same step. ``distribute``: how the gradient is computed over devices
+    (``Parallel.distribute``); without it XLA decides.
     """
     require(accumulate >= 1, f"accumulate = {accumulate}; allowed: 1 or more micro-batches")
     decays = dict(averages or {})
-    *_, frozen_structure = split(task.frozen)
+    differentiate = distribute(Gradient(task, accumulate))
     optimizer = optax.with_extra_args_support(optimizer)
 
     def train_step(
         state: TrainState, frozen: Arrays, batch: Batch, keys: Key[Array, "batch"]
     ) -> tuple[TrainState, Metrics]:
-        def context(parameters: Arrays) -> Context:
-            model = state.structure.build(parameters, state.constants)
-            means = Averages(state.structure, state.averages, state.constants)
-            return Context(model, means, frozen_structure.build(frozen), state.memory, state.step)
-
-        def mean_loss(parameters: Arrays, batch: Batch, keys: Array) -> tuple[Array, tuple[Array, Mapping[str, Array]]]:
-            values, metrics = task.loss(context(parameters), batch, keys)
-            check_loss(task, values, metrics, keys)
-            return jnp.mean(values), (values, metrics)
-
-        if accumulate == 1:
-            differentiate = jax.value_and_grad(mean_loss, has_aux=True)
-            (value, (values, found)), gradient = differentiate(state.parameters, batch, keys)
-        else:
-            (value, (values, found)), gradient = _in_micro_batches(mean_loss, state.parameters, batch, keys, accumulate)
-        means = {name: jnp.mean(each) for name, each in found.items()}
-        memory = jax.lax.stop_gradient(task.remember(context(state.parameters), batch, values, found))
-        if axis_name is not None:
-            value, gradient, means = jax.lax.pmean((value, gradient, means), axis_name)
-            memory = jax.tree.map(lambda a: jax.lax.pmean(a, axis_name) if _is_floating(a) else a, memory)
-
-        norm = optax.tree.norm(gradient)
-        updates, moments = optimizer.update(gradient, state.optimizer, state.parameters, step=state.step)
+        found = differentiate(state, frozen, batch, keys)
+        before = context(task, state, frozen)
+        norm = optax.tree.norm(found.gradient)
+        updates, moments = optimizer.update(found.gradient, state.optimizer, state.parameters, step=state.step)
         parameters = optax.apply_updates(state.parameters, updates)
         averaged = {
             name: averaging.update(average, parameters, decays[name](state.step + 1))
             for name, average in state.averages.items()
         }
-        projected = task.after_update(state.structure.build(parameters, state.constants), context(state.parameters))
-        parameters = split(projected)[0]
-        good = jnp.isfinite(value) & jnp.isfinite(norm)
+        projected = task.after_update(state.structure.build(parameters, state.constants), before)
+        memory = task.remember(before, batch, found.values, found.metrics)
+        good = jnp.isfinite(found.loss) & jnp.isfinite(norm)
 
         def keep(new: PyTree, old: PyTree) -> PyTree:
             return jax.tree.map(lambda a, b: jnp.where(good, a, b), new, old)
@@ -87,15 +69,22 @@ def make_train_step(
         new = dataclasses.replace(
             state,
             step=state.step + 1,
-            parameters=keep(parameters, state.parameters),
+            parameters=keep(split(projected)[0], state.parameters),
             averages=keep(averaged, state.averages),
             optimizer=keep(moments, state.optimizer),
             memory=keep(memory, state.memory),
             skipped=state.skipped + ~good,
             skipped_in_row=jnp.where(good, 0, state.skipped_in_row + 1),
         )
-        metrics = {"loss": value, "grad_norm": norm, "param_norm": optax.tree.norm(parameters), "skipped": new.skipped}
-        return new, metrics | means | {"skipped_in_row": new.skipped_in_row}
+        metrics = {
+            "loss": found.loss,
+            "grad_norm": norm,
+            "param_norm": optax.tree.norm(new.parameters),
+            **{name: jnp.mean(each) for name, each in found.metrics.items()},
+            "skipped": new.skipped,
+            "skipped_in_row": new.skipped_in_row,
+        }
+        return new, metrics
 
     return train_step
 
@@ -116,39 +105,3 @@ def check_frozen(task: Task, model: Any) -> None:
         f"{len(both)} arrays of the model are trained and frozen too, such as {', '.join(both[:3])}; copy them "
         "(jax.tree.map(jnp.copy, model)), or leave them out of the task's frozen",
     )
-
-
-def check_loss(task: Task, values: Any, metrics: Any, keys: Array) -> None:
-    """A ValueError unless a loss has one value for each example, and so has each of its metrics."""
-    name, batch = type(task).__name__, keys.shape
-    require(
-        jnp.shape(values) == batch,
-        f"the loss of {name} has shape {jnp.shape(values)}; it must return one value for each example, {batch}",
-    )
-    for metric, each in metrics.items():
-        require(
-            jnp.shape(each) == batch,
-            f"the metric {metric!r} of {name} has shape {jnp.shape(each)}; give one value for each example, {batch}",
-        )
-
-
-def _in_micro_batches(mean_loss: Callable, parameters: Arrays, batch: Batch, keys: Array, parts: int) -> tuple:
-    """The mean over parts of the batch. Part j has the rows i with i mod parts = j, so that each device keeps its own."""
-    size = keys.shape[0]
-    require(size % parts == 0, f"accumulate = {parts} does not divide the batch of {size} on a device")
-    differentiate = jax.value_and_grad(mean_loss, has_aux=True)
-    divided = jax.tree.map(lambda a: jnp.moveaxis(a.reshape(size // parts, parts, *a.shape[1:]), 1, 0), (batch, keys))
-
-    def add(total: tuple, part: tuple) -> tuple:
-        (value, each), gradient = differentiate(parameters, *part)
-        return jax.tree.map(lambda a, b: a + b / parts, total, (value, gradient)), each
-
-    zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, parameters))
-    each: Any
-    (value, gradient), each = jax.lax.scan(add, zero, divided)
-    whole = jax.tree.map(lambda a: jnp.moveaxis(a, 0, 1).reshape(size, *a.shape[2:]), each)
-    return (value, whole), gradient
-
-
-def _is_floating(a: Any) -> bool:
-    return jnp.issubdtype(jnp.asarray(a).dtype, jnp.floating)

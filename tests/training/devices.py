@@ -39,7 +39,7 @@ def main() -> None:
 
     parallel = Parallel(options.strategy, options.rules or ())
     transform, decays = optimizer(), {"ema": averages.constant(0.99)}
-    step = make_train_step(TASK, transform, decays, axis_name=parallel.axis_name, accumulate=options.accumulate)
+    step = make_train_step(TASK, transform, decays, distribute=parallel.distribute, accumulate=options.accumulate)
     program = parallel.compile(step)
     state = parallel.place(TrainState.create(model(), transform, decays))
     batches = iter(training_batches(SOURCE, 16, seed=3, sharding=parallel.batch_sharding))

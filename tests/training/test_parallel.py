@@ -1,15 +1,21 @@
 """Training does not depend on the number of devices, nor on how the step is laid over them."""
 
+import json
+import math
 import os
 import re
 import socket
 import subprocess
 import sys
+from collections import Counter
 
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
+import score_sde as ss
+from score_sde.training import averages
 from score_sde.training.parallel import Parallel
 from score_sde.training.state import TrainState
 from score_sde.training.step import make_train_step
@@ -72,39 +78,79 @@ def test_same_losses_and_parameters(one_device, tmp_path, options, processes):
             np.testing.assert_allclose(found[name], one_device[name], atol=1e-4, err_msg=name)
 
 
-def compiled_step(parallel: Parallel) -> str:
-    transform = optimizer()
-    state = parallel.place(TrainState.create(model(), transform))
+def compiled_step(parallel: Parallel) -> dict:
+    """The compiled step of a small network, the bytes of the state that lie on each device, and (shape,
+    shape on a device) of each parameter.
+    """
+    network = ss.networks.NCSNpp(8, 1, nf=16, ch_mult=(1,), num_res_blocks=1, attn_resolutions=(), rngs=nnx.Rngs(0))
+    transform, decays = optimizer(), {"ema": averages.constant()}
+    model = ss.NetworkDenoiser(ss.VP(), network, predicts="noise")
+    state = parallel.place(TrainState.create(model, transform, decays))
     batch = {"data": np.zeros((16, 8, 8, 1), np.uint8), "position": np.arange(16, dtype=np.int32)}
     batch = jax.device_put(batch, parallel.batch_sharding)
-    program = parallel.compile(make_train_step(TASK, transform))
-    options = {"xla_backend_optimization_level": 0}
-    return program.lower(state, {}, (batch,), jax.random.key(0)).compile(compiler_options=options).as_text()
+    program = parallel.compile(make_train_step(TASK, transform, decays, distribute=parallel.distribute))
+    text = program.lower(state, {}, (batch,), jax.random.key(0)).compile().as_text()
+    shards = [shard.data for leaf in jax.tree.leaves(state) for shard in leaf.addressable_shards]
+    memory = [sum(data.nbytes for data in shards if device in data.devices()) for device in jax.devices()]
+    parameters = [(a.shape, a.sharding.shard_shape(a.shape)) for a in state.parameters.values()]
+    return {"text": text, "memory": memory, "parameters": parameters}
 
 
-def test_the_compiled_step_adds_up_gradients_and_moves_nothing_else(tmp_path):
-    """All-reduces of the parameters' size in all, and no other collective of more than a few numbers."""
+@pytest.fixture(scope="module")
+def on_8_devices(tmp_path_factory):
+    """What ``compiled_step`` says for whole and for divided parameters, in a process with eight devices."""
+    path = tmp_path_factory.mktemp("steps") / "steps.json"
     code = (
-        "from tests.training.test_parallel import *; from pathlib import Path;"
-        f"Path({str(tmp_path / 'step.txt')!r}).write_text(compiled_step(Parallel()))"
+        "from tests.training.test_parallel import *; from pathlib import Path; import json;"
+        "found = [compiled_step(Parallel(rules=rules)) for rules in ((), 'fsdp')];"
+        f"Path({str(path)!r}).write_text(json.dumps(found))"
     )
-    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, **environment})
-    sizes = collectives((tmp_path / "step.txt").read_text())
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(model()))
-    reduced = sum(size for kind, size in sizes if kind == "all-reduce")
-    assert parameters <= reduced <= 1.1 * parameters + 1000
-    others = [(kind, size) for kind, size in sizes if kind != "all-reduce"]
-    assert all(size <= 64 for _, size in others), others
+    flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "XLA_FLAGS": flags})
+    return json.loads(path.read_text())
 
 
-def collectives(text: str) -> list[tuple[str, int]]:
-    """(kind, numbers in its result) of each collective of a compiled program."""
+def test_data_parallel_adds_up_gradients_once_and_moves_nothing_else(on_8_devices):
+    """One all-reduce, of the parameters' size and a few numbers more."""
+    whole, _ = on_8_devices
+    size = sum(math.prod(shape) for shape, _ in whole["parameters"])
+    [(kind, shapes)] = collectives(whole["text"])
+    assert kind == "all-reduce"
+    assert size <= sum(math.prod(shape) for shape in shapes) <= size + 64
+
+
+def test_fsdp_gathers_parameters_and_scatters_gradients_and_moves_nothing_else(on_8_devices):
+    """At most two gathers of each divided parameter, one reduction of each gradient (the same gradient of two biases is
+    reduced once), and single numbers.
+    """
+    _, divided = on_8_devices
+    found = collectives(divided["text"])
+    assert {kind for kind, _ in found} == {"all-gather", "reduce-scatter", "all-reduce"}
+    moved = {kind: [tuple(shape) for k, shapes in found if k == kind for shape in shapes] for kind, _ in found}
+    apart = [(tuple(shape), tuple(part)) for shape, part in divided["parameters"] if shape != part]
+    whole = [tuple(shape) for shape, part in divided["parameters"] if shape == part]
+    assert len(apart) > 10
+    gathered, parameters = Counter(moved["all-gather"]), Counter(shape for shape, _ in apart)
+    assert gathered.keys() == parameters.keys()
+    assert all(gathered[shape] <= 2 * parameters[shape] for shape in gathered)
+    assert Counter(moved["reduce-scatter"]) == Counter(part for _, part in apart)
+    assert Counter(shape for shape in moved["all-reduce"] if math.prod(shape) > 1) <= Counter(whole)
+
+
+def test_fsdp_divides_the_state_evenly(on_8_devices):
+    """Parameters, averages and the optimiser's moments; what stays whole is less than a tenth."""
+    whole, divided = on_8_devices
+    assert len(set(divided["memory"])) == 1
+    assert divided["memory"][0] < (1 / 8 + 0.1) * whole["memory"][0]
+
+
+def collectives(text: str) -> list[tuple[str, list[tuple[int, ...]]]]:
+    """(kind, shapes of its results) of each collective of a compiled program."""
     found = []
     pattern = r"= (.*?) (all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)(?:-start)?\("
     for shapes, kind in re.findall(pattern, text):
         dimensions = re.findall(r"\w+\[([\d,]*)\]", shapes)
-        found.append((kind, sum(int(np.prod([int(n) for n in d.split(",") if n])) for d in dimensions)))
+        found.append((kind, [tuple(int(n) for n in d.split(",") if n) for d in dimensions]))
     return found
 
 

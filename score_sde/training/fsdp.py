@@ -1,0 +1,52 @@
+"""The gradient of parameters that are divided over devices (FSDP, ZeRO-3; Rajbhandari et al. 2020).
+
+Each device computes the loss of its part of the batch. It gathers each divided array where the loss uses it, once forward
+and once more backward, so that no whole parameter is kept in between. The transpose of gathering adds the gradients of
+all devices up and leaves each device its part (a reduce-scatter). Gradients of whole arrays are added up by all-reduce.
+Activations are never exchanged.
+"""
+
+import dataclasses
+
+import jax
+from jax.ad_checkpoint import checkpoint_name
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Key, PyTree
+
+from score_sde.devices import AXIS
+from score_sde.parameters import Arrays
+from score_sde.training.gradient import GATHERED, Differentiate, Found, Gradient
+from score_sde.training.state import TrainState
+from score_sde.training.task import Batch
+
+
+def divided_gradient(gradient: Gradient, mesh: Mesh, state: PyTree, frozen: PyTree) -> Differentiate:
+    """The gradient on this mesh; ``state`` and ``frozen`` hold a PartitionSpec in place of each array."""
+    rows = PartitionSpec(AXIS)
+
+    def gather(arrays: PyTree) -> PyTree:
+        return jax.tree.map(_gathered, arrays, (state, frozen))
+
+    def local(state_: TrainState, frozen_: Arrays, batch: Batch, keys: Key[Array, "batch"]) -> Found:
+        found = dataclasses.replace(gradient, gather=gather)(state_, frozen_, batch, keys)
+        total = jax.tree.map(_mean, found.gradient, state.parameters)
+        return found._replace(loss=jax.lax.pmean(found.loss, AXIS), gradient=total)
+
+    return jax.shard_map(
+        local,
+        mesh=mesh,
+        in_specs=(state, frozen, rows, rows),
+        out_specs=Found(PartitionSpec(), state.parameters, rows, rows),
+        check_vma=False,  # a user's loss need not say which of its values differ between devices
+    )
+
+
+def _gathered(array: Array, spec: PartitionSpec) -> Array:
+    if AXIS not in spec:
+        return array
+    return checkpoint_name(jax.lax.all_gather(array, AXIS, axis=spec.index(AXIS), tiled=True), GATHERED)
+
+
+def _mean(gradient: Array, spec: PartitionSpec) -> Array:
+    """Over the devices. That of a divided array is their sum already."""
+    return gradient / jax.lax.axis_size(AXIS) if AXIS in spec else jax.lax.pmean(gradient, AXIS)
