@@ -263,3 +263,29 @@ def test_every_prediction_determines_both_unknowns(sde):
     for predicts in KINDS:
         a, b = coefficients(predicts, sde, t)
         assert np.all(np.abs(sde.alpha(t) * b - sde.sigma(t) * a) > 0), predicts
+
+
+def test_what_a_network_returns_beside_its_prediction_has_a_name():
+    """And neither disturbs the other."""
+    exact = MIXTURE.denoiser(ss.VP())
+    x, t = jax.random.normal(jax.random.key(0), (5, 2)), jnp.linspace(0.1, 0.9, 5)
+
+    def function(x, t, condition):
+        return jnp.concatenate([exact.noise(x, t), jnp.cos(x), jnp.sin(x)], axis=-1)
+
+    model = ss.FunctionDenoiser(ss.VP(), function, predicts="noise", beside=("variance", "weight"))
+    x0, noise, others = model.predict_all(x, t)
+    np.testing.assert_array_equal(noise, exact.noise(x, t))
+    np.testing.assert_array_equal(model.noise(x, t), exact.noise(x, t))
+    np.testing.assert_allclose(x0, exact.denoise(x, t), atol=1e-5)
+    assert others.keys() == {"variance", "weight"}
+    np.testing.assert_array_equal(others["weight"], jnp.sin(x))
+
+
+def test_more_channels_than_the_denoiser_names_are_refused():
+    network = ss.networks.NCSNpp(4, 1, nf=4, ch_mult=(1,), num_res_blocks=1, out_channels=2, rngs=nnx.Rngs(0))
+    x = jnp.zeros((1, 4, 4, 1))
+    with pytest.raises(ValueError, match=r"returned shape \(1, 4, 4, 2\) .* needed: \(1, 4, 4, 1\)\. .*`beside`"):
+        ss.NetworkDenoiser(ss.VP(), network, predicts="noise").noise(x, 0.5)
+    model = ss.NetworkDenoiser(ss.VP(), network, predicts="noise", beside=("variance",))
+    assert model.predict_all(x, 0.5)[2]["variance"].shape == x.shape

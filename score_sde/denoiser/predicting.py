@@ -33,12 +33,16 @@ class Network(Protocol):
 class PredictingDenoiser(Denoiser):
     """A denoiser made from one kind of prediction; what it predicts is returned as it is.
 
+    ``beside``: names of what else is returned, each as large as x, behind the prediction along the last axis; a learned
+    variance, for instance. ``predict_all`` returns it.
+
     Subclasses define ``call``: what remains to be called for the prediction at x_t = x. It is called here, so that no
     frames stand between a sampler's step and the network when something fails in it.
     """
 
     predicts: Kind = dataclasses.field(metadata={"static": True}, kw_only=True)
     sigma_data: float = dataclasses.field(default=0.5, metadata={"static": True}, kw_only=True)  # for "edm" alone
+    beside: tuple[str, ...] = dataclasses.field(default=(), metadata={"static": True}, kw_only=True)
 
     def __post_init__(self):
         prediction.check_kind(self.predicts)
@@ -53,18 +57,28 @@ class PredictingDenoiser(Denoiser):
         return self.predicts not in ("noise", "score")
 
     def predict(self, x: Sample, t: ArrayLike, condition: Condition = None) -> tuple[Sample, Sample]:
-        p = like(x, self._prepared(x, t, condition)())
+        p = like(x, self._prepared(x, t, condition)(), self.beside)
         return prediction.decode(self.predicts, self.sde, x, p, as_time(t, self.sde.t_max), self.sigma_data)
+
+    def predict_all(
+        self, x: Sample, t: ArrayLike, condition: Condition = None
+    ) -> tuple[Sample, Sample, dict[str, Sample]]:
+        """(x̂, ε̂, what else is returned by name)."""
+        output = self._prepared(x, t, condition)()
+        p = like(x, output, self.beside)
+        _, *others = jnp.split(output, 1 + len(self.beside), axis=-1)
+        x0, noise = prediction.decode(self.predicts, self.sde, x, p, as_time(t, self.sde.t_max), self.sigma_data)
+        return x0, noise, dict(zip(self.beside, others, strict=True))
 
     def denoise(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
         if self.predicts != "data":
             return super().denoise(x, t, condition)
-        return like(x, self._prepared(x, t, condition)())
+        return like(x, self._prepared(x, t, condition)(), self.beside)
 
     def noise(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
         if self.predicts != "noise":
             return super().noise(x, t, condition)
-        return like(x, self._prepared(x, t, condition)())
+        return like(x, self._prepared(x, t, condition)(), self.beside)
 
     def noise_on_chain(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
         return self.noise(x, t, condition) if self.predicts == "noise" else super().noise_on_chain(x, t, condition)
@@ -72,12 +86,12 @@ class PredictingDenoiser(Denoiser):
     def score(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
         if self.predicts != "score":
             return super().score(x, t, condition)
-        return like(x, self._prepared(x, t, condition)())
+        return like(x, self._prepared(x, t, condition)(), self.beside)
 
     def velocity(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
         if self.predicts != "velocity":
             return super().velocity(x, t, condition)
-        return like(x, self._prepared(x, t, condition)())
+        return like(x, self._prepared(x, t, condition)(), self.beside)
 
     def _prepared(self, x: Sample, t: ArrayLike, condition: Condition) -> Call:
         t = as_time(t, self.sde.t_max, x)
@@ -141,12 +155,17 @@ class NetworkDenoiser(PredictingDenoiser):
         return functools.partial(self.network, x, level, condition, dropout_keys=self.dropout_keys)
 
 
-def like(x: Sample, prediction: Array) -> Sample:
-    """The prediction; a ValueError unless it has the shape of x."""
+def like(x: Sample, output: Array, beside: tuple[str, ...] = ()) -> Sample:
+    """The prediction, which is the first part of the output; a ValueError unless each part has the shape of x."""
+    parts = 1 + len(beside)
+    needed = (*x.shape[:-1], parts * x.shape[-1])
     require(
-        jnp.shape(prediction) == x.shape, f"the network returned shape {jnp.shape(prediction)} for x of shape {x.shape}"
+        jnp.shape(output) == needed,
+        f"the network returned shape {jnp.shape(output)} for x of shape {x.shape}; needed: {needed}"
+        + (f", the prediction and beside it {', '.join(beside)}" if beside else "")
+        + ". What a network returns beside the prediction is named by the denoiser's field `beside`",
     )
-    return prediction
+    return output if parts == 1 else output[..., : x.shape[-1]]
 
 
 def as_tree(function: Callable, name: str) -> Any:

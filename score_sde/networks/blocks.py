@@ -15,6 +15,7 @@ from score_sde.networks.conv import Conv
 from score_sde.networks.cpu import written
 from score_sde.networks.embed import Dense
 from score_sde.networks.resample import Fir, down, up
+from score_sde.networks.reverse_only import reverse_only
 
 Activation: TypeAlias = Callable[[Array], Array]
 Image: TypeAlias = Float[Array, "batch *spatial channels"]
@@ -181,6 +182,11 @@ class Attention(nnx.Module):
             project(tokens).reshape(batch, -1, self.heads, channels // self.heads)
             for project in (self.query, self.key, self.value)
         )
+        if self.implementation == "cudnn":
+            q, k, v = (
+                reverse_only(a, 'attention_implementation = "cudnn" has no forward mode; use "xla", or reverse mode')
+                for a in (q, k, v)
+            )
         h = jax.nn.dot_product_attention(q, k, v, implementation=self.implementation)  # softmax in float32
         return residual_sum(x, self.out(h.reshape(tokens.shape)).reshape(x.shape), self.skip_rescale)
 

@@ -29,7 +29,16 @@ def check_options(**given: str) -> None:
 NUMBERS: dict[str, tuple[str, Callable[[float], bool]]] = {
     **{
         name: ("1 or more", lambda value: value >= 1)
-        for name in ("nf", "num_res_blocks", "attention_heads", "channels", "num_classes", "norm_groups", "width")
+        for name in (
+            "nf",
+            "num_res_blocks",
+            "attention_heads",
+            "channels",
+            "out_channels",
+            "num_classes",
+            "norm_groups",
+            "width",
+        )
     },
     "depth": ("0 or more", lambda value: value >= 0),
     "dropout": ("0 to below 1", lambda value: 0 <= value < 1),

@@ -56,6 +56,7 @@ class NCSNpp(nnx.Module):
     data_in_unit_range    x is in [0, 1], and the network works on 2x − 1
     second_level          the network may be told two noise levels, ``noise_level`` (batch, 2): a flow map's t and s. It
                           begins as if it were told the first one alone
+    out_channels          of the output; those of x unless given. A denoiser says what they are (``beside``)
     num_classes           class-conditional: ``condition={"label": y}``; y = num_classes, or no condition: no class
     dtype                 of the computation; parameters, normalisation and softmax stay in float32
     remat                 what is computed again in the backward pass: "none", "blocks" (all inside a block), or "full"
@@ -93,6 +94,7 @@ class NCSNpp(nnx.Module):
         num_classes: int | None = None,
         norm_groups: int | None = None,
         second_level: bool = False,
+        out_channels: int | None = None,
         spatial_dims: int = 2,
         dtype: Any = jnp.float32,
         remat: str = "none",
@@ -112,6 +114,7 @@ class NCSNpp(nnx.Module):
             num_res_blocks=num_res_blocks,
             attention_heads=attention_heads,
             channels=channels,
+            out_channels=out_channels,
             dropout=dropout,
             fourier_scale=fourier_scale,
             init_scale=init_scale,
@@ -128,6 +131,7 @@ class NCSNpp(nnx.Module):
         resolutions = check_levels(image_size, spatial_dims, len(ch_mult), attn_resolutions)
         attended = [resolution in attn_resolutions for resolution in resolutions]
         width = 4 * nf
+        out_channels = channels if out_channels is None else out_channels
         parts = Parts(
             channels=channels,
             activation=ACTIVATIONS[nonlinearity],
@@ -135,6 +139,7 @@ class NCSNpp(nnx.Module):
             spatial_dims=spatial_dims,
             dtype=as_dtype(dtype),
             rngs=rngs,
+            out_channels=out_channels,
             fir=tuple(fir_kernel) if fir else None,
             resblock_type=resblock_type,
             resamp_with_conv=resamp_with_conv,
@@ -162,7 +167,7 @@ class NCSNpp(nnx.Module):
         self.down, kept = parts.way_down(nf, ch_mult, num_res_blocks, attended)
         self.middle = parts.middle(kept[-1])
         self.up, h = parts.way_up(nf, ch_mult, num_res_blocks, attended, kept)
-        self.head = None if progressive == "output_skip" else parts.head(h, channels)
+        self.head = None if progressive == "output_skip" else parts.head(h, out_channels)
         self.second_embedding = NoiseEmbedding(nf, width, silent=True, **noise) if second_level else None
         self.resblock_type = resblock_type
         self.embedding_type = embedding_type
@@ -180,7 +185,7 @@ class NCSNpp(nnx.Module):
         condition: Mapping[str, Array] | None = None,
         *,
         dropout_keys: Key[Array, "batch"] | None = None,
-    ) -> Float[Array, "batch *spatial channels"]:
+    ) -> Float[Array, "batch *spatial out_channels"]:
         two = self.second_embedding is not None
         check_input(x, noise_level, self.channels, self.spatial_dims, len(self.down), second_level=two)
         seeds = dropout_seeds(dropout_keys)
@@ -209,7 +214,7 @@ class NCSNpp(nnx.Module):
 
     def decode(
         self, h: Array, kept: Sequence[Array], embedding: Float[Array, "batch features"] | None, seeds: Seeds
-    ) -> Float[Array, "batch *spatial channels"]:
+    ) -> Float[Array, "batch *spatial out_channels"]:
         """The way up, from what ``encode`` returned. An adapter adds to ``h`` or to the skip features on the way."""
         call, kept = remembering(self.remat == "full"), list(kept)
         picture: Any = None  # the output pyramid, if there is one

@@ -35,6 +35,7 @@ class Parts:
     spatial_dims: int
     dtype: Any
     rngs: nnx.Rngs
+    out_channels: int = 0
     fir: Fir = None
     resblock_type: str = "biggan"
     resamp_with_conv: bool = True
@@ -169,7 +170,7 @@ class Parts:
     def _output_step(self, lowest: bool, pyramid: int, h: int) -> OutputSkip | OutputStart | OutputResidual | None:
         """The output pyramid's step, of a residual pyramid with so many channels."""
         if self.progressive == "output_skip":
-            return OutputSkip(self.head(h, self.channels), self.fir)
+            return OutputSkip(self.head(h, self.out_channels), self.fir)
         if self.progressive == "residual" and lowest:
             return OutputStart(self.head(h, h, 1.0))
         if self.progressive == "residual":

@@ -7,6 +7,7 @@ Activations are never exchanged.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 from jax.ad_checkpoint import checkpoint_name
@@ -22,7 +23,8 @@ from score_sde.training.task import Batch
 
 def divided_gradient(gradient: Gradient, mesh: Mesh, state: PyTree, frozen: PyTree) -> Differentiate:
     """The gradient on this mesh; ``state`` and ``frozen`` hold a PartitionSpec in place of each array."""
-    rows = PartitionSpec(AXIS)
+    rows: Any = PartitionSpec(AXIS)
+    number: Any = PartitionSpec()
 
     def gather(arrays: PyTree) -> PyTree:
         return jax.tree.map(_gathered, arrays, (state, frozen))
@@ -36,7 +38,7 @@ def divided_gradient(gradient: Gradient, mesh: Mesh, state: PyTree, frozen: PyTr
         local,
         mesh=mesh,
         in_specs=(state, frozen, rows, rows),
-        out_specs=Found(PartitionSpec(), state.parameters, rows, rows),
+        out_specs=Found(number, state.parameters, rows, rows),
         check_vma=False,  # a user's loss need not say which of its values differ between devices
     )
 
