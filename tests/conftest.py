@@ -3,11 +3,15 @@
 import json
 import os
 import resource
+import tempfile
 from pathlib import Path
 
-# Tests compile much and compute little. LLVM's optimisation costs them a third of their time; the programs that XLA
-# hands to LLVM are the same. XLA_FLAGS= make test runs them as users run the library.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+from tests.flags import QUICK
+
+# XLA compiles quickly, and keeps what took long for the other processes. XLA_FLAGS= make test runs the tests as users run
+# the library.
+os.environ.setdefault("XLA_FLAGS", QUICK)
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="score_sde_tests_"))
 
 import jax
 import jaxtyping

@@ -6,6 +6,8 @@ python -m tests.evaluation.hosts FOLDER --processes=2 --process=0 --port=... [--
 import argparse
 import os
 
+from tests.flags import QUICK
+
 
 def main() -> None:
     parser = argparse.ArgumentParser()
@@ -15,7 +17,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--stop_after", type=int, default=100)
     options = parser.parse_args()
-    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+    os.environ["XLA_FLAGS"] = QUICK
     import jax
 
     if options.processes > 1:

@@ -11,7 +11,9 @@ import numpy as np
 from flax import nnx
 
 # Compilation without optimisation: these programs run once.
-quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+quick_jit = functools.partial(
+    jax.jit, compiler_options={"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+)
 
 
 def draw(make: Callable[[], nnx.Module], seed: int = 0) -> nnx.Module:

@@ -14,6 +14,7 @@ from flax import nnx
 import score_sde as ss
 from score_sde.networks.cpu import written
 from score_sde.networks.cpu.convolution import Geometry, _direct, conv
+from tests.flags import devices
 
 SAME = ((1, 1), (1, 1))
 # x, w, stride, padding: a small one, one of stride 2 with an uneven border, one that Winograd's algorithm takes.
@@ -186,7 +187,7 @@ print("same")
 
 
 def test_in_shard_map():
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    environment = os.environ | {"XLA_FLAGS": devices(4), "JAX_PLATFORMS": "cpu"}
     root = Path(ss.__file__).parents[1]
     done = subprocess.run(
         [sys.executable, "-c", SHARDED], capture_output=True, text=True, check=False, env=environment, cwd=root

@@ -12,6 +12,7 @@ from jax import lax
 
 from score_sde.networks.cpu import convolution, winograd, written
 from score_sde.networks.cpu.convolution import Geometry, conv
+from tests.flags import devices
 from tests.networks.quick import quick_jit
 
 
@@ -199,7 +200,7 @@ def test_a_batch_over_eight_devices_stays_where_it_is():
     """What is kept apart is divided like the rest: no device asks for the examples of another."""
     flags = {
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",
+        "XLA_FLAGS": devices(8),
     }
     done = subprocess.run([sys.executable, "-c", SHARDED], env=os.environ | flags, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

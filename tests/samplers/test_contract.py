@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import score_sde as ss
+from tests import flags
 from tests.samplers.truth import SDES, mixture
 
 S, KEY = ss.samplers, jax.random.key(3)
@@ -213,9 +214,7 @@ def test_generate_is_the_same_on_any_batch_and_devices(tmp_path):
     results = {}
     for devices in (1, 8):
         file = tmp_path / f"{devices}.npz"
-        environment = dict(
-            os.environ, XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}", JAX_PLATFORMS="cpu"
-        )
+        environment = dict(os.environ, XLA_FLAGS=flags.devices(devices), JAX_PLATFORMS="cpu")
         root = Path(ss.__file__).parents[1]
         done = subprocess.run(
             [sys.executable, "-c", GENERATE.replace("OUT", repr(str(file)))],

@@ -6,6 +6,8 @@ python -m tests.training.devices OUT.npz --devices=8 [--strategy=mesh] [--rules=
 import argparse
 import os
 
+from tests.flags import devices
+
 
 def main() -> None:
     parser = argparse.ArgumentParser()
@@ -19,10 +21,7 @@ def main() -> None:
     parser.add_argument("--steps_per_call", type=int, default=1)
     parser.add_argument("--accumulate", type=int, default=1)
     options = parser.parse_args()
-    os.environ["XLA_FLAGS"] = (
-        f"--xla_force_host_platform_device_count={options.devices // options.processes} "
-        "--xla_backend_optimization_level=0"
-    )
+    os.environ["XLA_FLAGS"] = devices(options.devices // options.processes)
     import jax
 
     if options.processes > 1:

@@ -19,6 +19,7 @@ from score_sde.training import averages
 from score_sde.training.parallel import Parallel
 from score_sde.training.state import TrainState
 from score_sde.training.step import make_train_step
+from tests.flags import devices
 from tests.training.problem import SOURCE, TASK, model, optimizer
 
 
@@ -105,8 +106,7 @@ def on_8_devices(tmp_path_factory):
         "found = [compiled_step(Parallel(rules=rules)) for rules in ((), 'fsdp')];"
         f"Path({str(path)!r}).write_text(json.dumps(found))"
     )
-    flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "XLA_FLAGS": flags})
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "XLA_FLAGS": devices(8)})
     return json.loads(path.read_text())
 
 
