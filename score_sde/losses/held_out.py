@@ -1,5 +1,6 @@
 """The loss as a measurement at each noise level by itself."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -13,6 +14,7 @@ from score_sde.losses.times import Values, span
 from score_sde.sde import SDE
 
 
+@functools.partial(jax.jit, static_argnames="n")
 def levels(sde: SDE, n: int = 24) -> Values:
     """Times from t_min to t_end, even in log-SNR."""
     first, last = span(sde)

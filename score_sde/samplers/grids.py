@@ -4,7 +4,6 @@ A grid is a function (sde, steps) -> times, or simply the times. Here are those 
 ``t_max_sampling`` to ``t_min_sampling``. Give a sampler ``time_grid=ss.samplers.grids.karras``, or an array of yours.
 """
 
-import contextlib
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -114,10 +113,8 @@ def in_double(function: Callable, arrays: tuple, static: tuple = ()):
     """
     if not all(is_concrete(leaf) for leaf in jax.tree.leaves(arrays)):
         return function(*arrays, *static)
-    # Compile-time evaluation runs even a jitted function operation by operation, each compiled by itself. That takes
-    # longer than all of it at once, and so is asked for only where it is needed: where a new array is a tracer.
-    now = contextlib.nullcontext() if is_concrete(jnp.zeros(())) else jax.ensure_compile_time_eval()
-    with jax.enable_x64(True), now:
+    # Not jax.ensure_compile_time_eval: it compiles each operation separately, which takes seconds.
+    with jax.enable_x64(True), jax.core.eval_context():
         return jax.tree.map(np.asarray, _evaluate(function, static, arrays))
 
 
