@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from score_sde.checks import require
 from score_sde.denoiser import FunctionDenoiser
 from score_sde.experiment.experiment import Experiment
 
@@ -19,6 +20,12 @@ def check(experiment: Experiment) -> None:
     for name in ("scaling", "conditions", "sde", "task", "averages", "parallel", "plan", "logging", "evaluation"):
         getattr(experiment, name)
     experiment.optimizer()
+    parallel, remat = experiment.parallel, experiment.config.network.get("remat", "none")
+    require(
+        not (parallel.rules and parallel.regather and remat != "none"),
+        f"config.network.remat = {remat!r} has no effect where config.parallel.rules divide parameters and gather them "
+        'again for the backward pass; give config.parallel.regather = False, or config.network.remat = "none"',
+    )
     _ = experiment.measures
     model = jax.eval_shape(experiment.task.init, jax.random.key(0))
     conditions = experiment.conditions

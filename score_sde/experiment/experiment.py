@@ -131,8 +131,8 @@ class Experiment:
     def loss(self, *, axis_name: str | None = None, stratified: bool | None = None) -> Callable:
         """The loss, as a function (model, x0, keys, condition) -> (batch,).
 
-        ``axis_name``: for a step under ``jax.pmap``; ``stratified``: whether times are drawn evenly over a batch, unless
-        given as the config says.
+        ``axis_name``: the axis over which a step's loss sees only its device's part of the batch (pmap, FSDP).
+        ``stratified``: whether times are drawn evenly over a batch; as the config says unless given.
         """
         section = dict(self._sections["loss"])
         if stratified is not None and "times" in configs.parameters_of(configs.constructor_of(self._sections, "loss")):
@@ -156,6 +156,7 @@ class Experiment:
             scaling=self.scaling,
             conditions=self.conditions,
             resolve=self.resolve,
+            axis_name=axis_name,
         )
 
     # How it is trained.

@@ -125,7 +125,8 @@ class Stratified:
     """Low-discrepancy draws of any density: example i of n takes its u from the i-th of n equal parts of [0, 1].
 
     The mean over a batch stays unbiased, and its variance over t falls from O(1/n) to O(1/n³) (a single example's
-    time is no longer spread over the whole span). Under ``jax.pmap`` give the axis, for n to be the whole batch.
+    time is no longer spread over the whole span). Under ``jax.pmap`` or FSDP give the axis, for n to be the
+    whole batch.
     """
 
     times: Times = Uniform()

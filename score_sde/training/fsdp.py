@@ -1,27 +1,29 @@
 """The gradient of parameters that are divided over devices (FSDP, ZeRO-3; Rajbhandari et al. 2020).
 
-Each device computes the loss of its part of the batch. It gathers each divided array where the loss uses it, once forward
-and once more backward, so that no whole parameter is kept in between. The transpose of gathering adds the gradients of
-all devices up and leaves each device its part (a reduce-scatter). Gradients of whole arrays are added up by all-reduce.
-Activations are never exchanged.
+Each device computes the loss of its part of the batch. It gathers each divided array for the forward pass and, with
+``regather``, again for the backward pass, so that no whole parameter is kept in between. The transpose of the gather sums
+the gradients of all devices and leaves each device its part (a reduce-scatter). Gradients of arrays that are not divided
+are summed by an all-reduce. Activations are never exchanged.
 """
 
 import dataclasses
 from typing import Any
 
 import jax
-from jax.ad_checkpoint import checkpoint_name
+from jax.extend.core import Primitive
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Key, PyTree
 
 from score_sde.devices import AXIS
 from score_sde.parameters import Arrays
-from score_sde.training.gradient import GATHERED, Differentiate, Found, Gradient
+from score_sde.training.gradient import Differentiate, Found, Gradient
 from score_sde.training.state import TrainState
 from score_sde.training.task import Batch
 
 
-def divided_gradient(gradient: Gradient, mesh: Mesh, state: PyTree, frozen: PyTree) -> Differentiate:
+def divided_gradient(
+    gradient: Gradient, mesh: Mesh, state: PyTree, frozen: PyTree, regather: bool = True
+) -> Differentiate:
     """The gradient on this mesh; ``state`` and ``frozen`` hold a PartitionSpec in place of each array."""
     rows: Any = PartitionSpec(AXIS)
     number: Any = PartitionSpec()
@@ -30,7 +32,8 @@ def divided_gradient(gradient: Gradient, mesh: Mesh, state: PyTree, frozen: PyTr
         return jax.tree.map(_gathered, arrays, (state, frozen))
 
     def local(state_: TrainState, frozen_: Arrays, batch: Batch, keys: Key[Array, "batch"]) -> Found:
-        found = dataclasses.replace(gradient, gather=gather)(state_, frozen_, batch, keys)
+        whole = dataclasses.replace(gradient, gather=gather, policy=_kept if regather else None)
+        found = whole(state_, frozen_, batch, keys)
         total = jax.tree.map(_mean, found.gradient, state.parameters)
         return found._replace(loss=jax.lax.pmean(found.loss, AXIS), gradient=total)
 
@@ -46,7 +49,12 @@ def divided_gradient(gradient: Gradient, mesh: Mesh, state: PyTree, frozen: PyTr
 def _gathered(array: Array, spec: PartitionSpec) -> Array:
     if AXIS not in spec:
         return array
-    return checkpoint_name(jax.lax.all_gather(array, AXIS, axis=spec.index(AXIS), tiled=True), GATHERED)
+    return jax.lax.all_gather(array, AXIS, axis=spec.index(AXIS), tiled=True)
+
+
+def _kept(primitive: Primitive, *_: Any, **__: Any) -> bool:
+    """Whether the backward pass keeps a result of the forward pass: all but gathered arrays and their other forms."""
+    return primitive.name not in ("all_gather", "convert_element_type", "reshape", "transpose")
 
 
 def _mean(gradient: Array, spec: PartitionSpec) -> Array:

@@ -31,13 +31,14 @@ Differentiate: TypeAlias = Callable[[TrainState, Arrays, Batch, Key[Array, "batc
 class Gradient:
     """(state, frozen, batch, keys) -> ``Found``. ``accumulate``: in so many micro-batches.
 
-    ``gather``: makes a state and frozen arrays whole that are divided over devices (``fsdp``). It is called inside the
-    loss, and called again in the backward pass, so that no whole parameter is kept between the two.
+    ``gather``: makes a state and frozen arrays whole that are divided over devices (``fsdp``); called inside the loss.
+    ``policy``: what ``jax.checkpoint`` keeps of the loss for the backward pass; everything unless given.
     """
 
     task: Task
     accumulate: int = 1
     gather: Callable[[PyTree], PyTree] | None = None
+    policy: Callable[..., bool] | None = None
 
     def __call__(self, state: TrainState, frozen: Arrays, batch: Batch, keys: Key[Array, "batch"]) -> Found:
         def mean_loss(parameters: Arrays, batch: Batch, keys: Array) -> tuple[Array, tuple[Array, Mapping[str, Array]]]:
@@ -47,18 +48,13 @@ class Gradient:
             check_loss(self.task, values, metrics, keys)
             return jnp.mean(values), (values, metrics)
 
-        if self.gather is not None:
-            keep_all_else = jax.checkpoint_policies.save_anything_except_these_names(GATHERED)
-            mean_loss = jax.checkpoint(mean_loss, policy=keep_all_else)
+        if self.policy is not None:
+            mean_loss = jax.checkpoint(mean_loss, policy=self.policy)
         differentiate = jax.value_and_grad(mean_loss, has_aux=True)
         if self.accumulate > 1:
             differentiate = _in_micro_batches(differentiate, self.accumulate)
         (loss, (values, metrics)), gradient = differentiate(state.parameters, batch, keys)
         return Found(loss, gradient, values, metrics)
-
-
-GATHERED = "gathered"
-"""The name that ``gather`` gives its results (``jax.ad_checkpoint.checkpoint_name``)."""
 
 
 def context(task: Task, state: TrainState, frozen: Arrays) -> Context:

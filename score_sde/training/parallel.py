@@ -2,11 +2,14 @@
 
 "mesh"   ``jax.jit`` over all devices of all hosts: the batch is divided over the axis "data", parameters are whole on
          each device, and XLA adds the gradients up.
-         With rules the state is divided too (FSDP, ZeRO-3; Rajbhandari et al. 2020): parameters are gathered where the
-         loss uses them, once forward and once backward, and each gradient is added up and divided in one operation. The
-         optimiser and the averages work on each device's part. Activations are never exchanged.
-"pmap"   ``jax.pmap``, as the original: each device has a copy of everything and its part of the batch, and the mean of
-         the gradients is taken over the axis "data".
+         With rules the state is divided too (FSDP): see ``fsdp``. The optimiser and the averages work on each device's
+         part.
+"pmap"   ``jax.pmap``, as in the original: each device has a copy of everything and differentiates the loss of its part
+         of the batch; the mean of the gradients is taken over the axis "data". (The raw batch is gathered on each
+         device: the examples' keys and the task's ``remember`` refer to all of it.)
+
+``Gradient`` computes the gradient; with rules ``divided_gradient`` wraps it, under pmap ``mean_of_copies``. The step knows
+neither.
 """
 
 import dataclasses
@@ -45,10 +48,13 @@ class Parallel:
     """A strategy over devices. ``rules``: (regular expression, layout) pairs, of which the first that is found in the
     name of an array decides: "whole", "largest" (its largest axis that the devices divide; whole if the array is small),
     or a tuple such as (None, "data"). Arrays that no rule finds are whole. "fsdp" is "largest" for every array.
+    ``regather``: divided parameters are gathered again for the backward pass, instead of kept whole since the forward
+    pass. It decides alone what is kept: blocks with remat inside the network need ``regather=False``.
     """
 
     strategy: Literal["mesh", "pmap"] = "mesh"
     rules: Literal["fsdp"] | Sequence[Rule] = ()
+    regather: bool = True
     devices: tuple[jax.Device, ...] | None = None  # all of them
 
     def __post_init__(self):
@@ -100,7 +106,7 @@ class Parallel:
         """The same gradient over the devices: what ``make_train_step`` must be told."""
         if self.strategy == "pmap":
             return mean_of_copies(gradient)
-        return self._over_devices(gradient) if self.rules else gradient
+        return self._divided(gradient) if self.rules else gradient
 
     def compile(self, train_step: TrainStep) -> Program:
         """(state, frozen, batches, key) -> (state, metrics with one entry a batch): one step for each batch, in one call.
@@ -127,13 +133,14 @@ class Parallel:
 
         return jax.jit(program, donate_argnums=0) if self.strategy == "mesh" else self._over_copies(program)
 
-    def _over_devices(self, gradient: Gradient) -> Differentiate:
-        def over_devices(state: TrainState, frozen: Arrays, batch: Batch, keys: Key[Array, "batch"]) -> Found:
+    def _divided(self, gradient: Gradient) -> Differentiate:
+        def divided(state: TrainState, frozen: Arrays, batch: Batch, keys: Key[Array, "batch"]) -> Found:
             state = dataclasses.replace(state, optimizer=None)  # nothing that a loss needs
             specs = jax.tree.map(lambda sharding: sharding.spec, (self.shardings(state), self.shardings(frozen)))
-            return divided_gradient(gradient, self.mesh, *specs)(state, frozen, batch, keys)
+            over = divided_gradient(gradient, self.mesh, specs[0], specs[1], self.regather)
+            return over(state, frozen, batch, keys)
 
-        return over_devices
+        return divided
 
     def _laid_out(self, tree: PyTree) -> PyTree:
         """Held to the rules inside a compiled step; pmap has copies."""
@@ -176,10 +183,12 @@ def _axes(name: str, layout: Layout, shape: tuple[int, ...], n: int) -> tuple[st
             return ()
         largest = max(fitting, key=lambda axis: shape[axis])
         return tuple(AXIS if axis == largest else None for axis in range(len(shape)))
+    fits = isinstance(layout, tuple) and len(layout) == len(shape) and set(layout) <= {AXIS, None}
+    divided = [size for size, axis in zip(shape, layout, strict=False) if axis == AXIS] if fits else []
     require(
-        isinstance(layout, tuple) and len(layout) == len(shape) and set(layout) <= {AXIS, None},
-        f'the layout {layout!r} does not fit {name} of shape {shape}: "whole", "largest", or a tuple with "data" or '
-        f"None for each of its {len(shape)} axes",
+        fits and len(divided) <= 1 and all(size % n == 0 for size in divided),
+        f'the layout {layout!r} does not fit {name} of shape {shape}: "whole", "largest", or a tuple with None for each of '
+        f'its {len(shape)} axes, and "data" for at most one that the {n} devices divide',
     )
     return layout  # type: ignore[return-value]
 

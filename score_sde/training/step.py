@@ -39,7 +39,8 @@ def make_train_step(
 
     ``frozen``: the arrays of ``task.frozen`` by name (``frozen_arrays``). Metrics are the loss, the norms of gradient and
     parameters, the counts of skipped steps, and the mean of each of the task's own. ``accumulate``: the batch is processed
-    in so many micro-batches to save memory; it is the same step. ``distribute``: how the gradient is computed over devices
+    in this many micro-batches to save memory; the step is the same, but for stratified times, which are even over each
+    micro-batch. ``distribute``: how the gradient is computed over devices
     (``Parallel.distribute``); without it XLA decides.
     """
     require(accumulate >= 1, f"accumulate = {accumulate}; allowed: 1 or more micro-batches")

@@ -81,7 +81,11 @@ class Task:
     def loss(
         self, context: Context, batch: Batch, keys: Key[Array, "batch"]
     ) -> tuple[Float[Array, "batch"], Mapping[str, Float[Array, "batch"]]]:
-        """(the loss of each example, further measurements of each example by name)."""
+        """(the loss of each example, further measurements of each example by name).
+
+        The batch may be a part of the whole one (in micro-batches, under pmap or FSDP): a loss of an example that depends
+        on its neighbours gives other results there.
+        """
         raise TypeError(f"{type(self).__name__} does not define loss(context, batch, keys)")
 
     def after_update(self, model: Any, context: Context) -> Any:

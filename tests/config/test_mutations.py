@@ -60,3 +60,10 @@ def test_each_is_refused_in_words_or_differs_in_one_argument(name):
 
 def test_there_are_three_hundred():
     assert sum(count for _, count in BASES.values()) == 300
+
+
+def test_remat_inside_the_network_needs_regather_off():
+    config = small(quickstart, nf=8, remat="blocks")
+    for regather, refused in ((True, True), (False, False)):
+        _, message = outcome({**config, "parallel": {"rules": "fsdp", "regather": regather}})
+        assert refused == ("config.network.remat = 'blocks' has no effect" in message), message

@@ -41,7 +41,7 @@ def train(out, *options: str, processes: int = 1) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def one_device(tmp_path_factory):
-    return train(tmp_path_factory.mktemp("one") / "one.npz", "--devices=1")
+    return train(tmp_path_factory.mktemp("one") / "one.npz", "--devices=1", "--stratified")
 
 
 LAYOUTS = {
@@ -58,8 +58,13 @@ MORE = {
     "2 processes of 1 device, pmap": (("--devices=2", "--strategy=pmap"), 2),
     "5 steps a call": (("--steps_per_call=5",), 1),
     "8 devices, pmap, 5 steps a call": (("--devices=8", "--strategy=pmap", "--steps_per_call=5"), 1),
-    "in 4 parts": (("--accumulate=4",), 1),
-    "2 devices, in 4 parts": (("--devices=2", "--accumulate=4"), 1),
+    "2 devices, FSDP, 5 steps a call": (("--devices=2", "--rules=fsdp", "--steps_per_call=5"), 1),
+}
+PARTS = {
+    "1 device": (),
+    "2 devices": ("--devices=2",),
+    "2 devices, pmap": ("--devices=2", "--strategy=pmap"),
+    "2 devices, FSDP": ("--devices=2", "--rules=fsdp"),
 }
 CASES = [pytest.param(*case, id=name) for name, case in LAYOUTS.items()]
 CASES += [pytest.param(*case, id=name, marks=pytest.mark.slow) for name, case in MORE.items()]
@@ -67,10 +72,23 @@ CASES += [pytest.param(*case, id=name, marks=pytest.mark.slow) for name, case in
 
 @pytest.mark.parametrize(("options", "processes"), CASES)
 def test_same_losses_and_parameters(one_device, tmp_path, options, processes):
-    """With dropout. The attention's key biases are left out: their true gradient is zero, and Adam moves them by
-    rounding noise.
-    """
-    found = train(tmp_path / "found.npz", *options, processes=processes)
+    """With dropout, and times that are even over the whole batch."""
+    agree(train(tmp_path / "found.npz", "--stratified", *options, processes=processes), one_device)
+
+
+@pytest.fixture(scope="module")
+def in_one_part(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("one") / "one.npz", "--devices=1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", PARTS.values(), ids=PARTS.keys())
+def test_the_same_in_micro_batches(in_one_part, tmp_path, options):
+    agree(train(tmp_path / "found.npz", "--accumulate=4", *options), in_one_part)
+
+
+def agree(found, one_device):
+    """The attention's key biases are left out: their true gradient is zero, and Adam moves them by rounding noise."""
     assert found.keys() == one_device.keys()
     np.testing.assert_allclose(found["losses"], one_device["losses"], rtol=1e-5)
     assert one_device["losses"][-1] < 0.98 * one_device["losses"][0]
@@ -90,11 +108,12 @@ def compiled_step(parallel: Parallel) -> dict:
     batch = {"data": np.zeros((16, 8, 8, 1), np.uint8), "position": np.arange(16, dtype=np.int32)}
     batch = jax.device_put(batch, parallel.batch_sharding)
     program = parallel.compile(make_train_step(TASK, transform, decays, distribute=parallel.distribute))
-    text = program.lower(state, {}, (batch,), jax.random.key(0)).compile().as_text()
+    lowered = program.lower(state, {}, (batch,), jax.random.key(0))
     shards = [shard.data for leaf in jax.tree.leaves(state) for shard in leaf.addressable_shards]
     memory = [sum(data.nbytes for data in shards if device in data.devices()) for device in jax.devices()]
     parameters = [(a.shape, a.sharding.shard_shape(a.shape)) for a in state.parameters.values()]
-    return {"text": text, "memory": memory, "parameters": parameters}
+    gathers = lowered.as_text().count("stablehlo.all_gather")
+    return {"text": lowered.compile().as_text(), "gathers": gathers, "memory": memory, "parameters": parameters}
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +152,8 @@ def test_fsdp_gathers_parameters_and_scatters_gradients_and_moves_nothing_else(o
     gathered, parameters = Counter(moved["all-gather"]), Counter(shape for shape, _ in apart)
     assert gathered.keys() == parameters.keys()
     assert all(gathered[shape] <= 2 * parameters[shape] for shape in gathered)
+    # XLA on CPUs merges the two gathers of a parameter. Before, there are two of all but the first convolution's.
+    assert 1.8 * len(apart) < divided["gathers"] <= 2 * len(apart)
     assert Counter(moved["reduce-scatter"]) == Counter(part for _, part in apart)
     assert Counter(shape for shape in moved["all-reduce"] if math.prod(shape) > 1) <= Counter(whole)
 
