@@ -6,8 +6,8 @@ with noise, Xue et al. 2023, eq. 9; τ = 0 is the probability flow, τ = 1 the r
     data   x_s = σ_s/σ_t e^{−τ² h} x_t + α_s ∫ rate e^{−rate (ℓ_s − ℓ)} x̂(ℓ) dℓ + σ_s √(1 − e^{−2 τ² h}) z
     noise  x_s = α_s/α_t x_t           − σ_s ∫      e^{ℓ_s − ℓ}         ε̂(ℓ) dℓ
 
-over ℓ from ℓ_t to ℓ_s = ℓ_t + h. The noise form is the same integral with rate −1. Interpolating the known x̂ (or ε̂) by a
-polynomial turns the integral into a weighted sum of them; the weights depend only on the grid.
+over ℓ from ℓ_t to ℓ_s = ℓ_t + h. The noise form is the same integral with rate −1. Interpolating the known x̂ (or ε̂) by
+a polynomial turns the integral into a weighted sum of them; the weights depend only on the grid.
 """
 
 import numpy as np
