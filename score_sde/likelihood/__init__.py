@@ -1,8 +1,8 @@
 """Likelihoods by the probability flow: log-densities, latent codes, bits per dimension, and variational bounds.
 
-``log_likelihood``, ``encode`` and ``decode`` are in model space; ``of_data`` takes images as they are stored.
-``discrete_bound`` and ``continuous_bound`` are what a model promises without solving its flow. A whole split goes
-through ``ss.evaluation.BitsPerDim``.
+``log_likelihood``, ``encode`` and ``decode`` work in model space; ``of_data`` takes images as they are stored.
+``discrete_bound`` and ``continuous_bound`` bound the log-density without solving the flow. To evaluate a whole split,
+use ``ss.evaluation.BitsPerDim``.
 """
 
 from score_sde.likelihood.adams import Adams

@@ -1,6 +1,6 @@
-"""Adams' method with variable steps: one evaluation a step, for fields that are costly and smooth.
+"""Adams' method with variable steps: one evaluation per step, for vector fields that are costly and smooth.
 
-With the slopes f_i = f(t_i, y_i) of the k last points and Newton's divided differences f[t_n, …, t_{n−j}]
+With the slopes f_i = f(t_i, y_i) of the last k points and Newton's divided differences f[t_n, …, t_{n−j}]
 (Hairer, Nørsett and Wanner 1993, "Solving Ordinary Differential Equations I", section III.5):
 
     predict    y* = y_n + Σ_{j<k} g_j f[t_n, …, t_{n−j}],          g_j = ∫ Π_{i<j} (t − t_{n−i}) dt  over the step
@@ -8,10 +8,10 @@ With the slopes f_i = f(t_i, y_i) of the k last points and Newton's divided diff
     correct    y_{n+1} = y* + g_k d,     d = f[t_{n+1}, t_n, …, t_{n−k+1}]
 
 of order k + 1. Without its oldest point the corrector has order k, and differs by e d, e = ∫ (t − t_{n+1})
-Π_{i<k−1} (t − t_{n−i}) dt: the error estimate. The method starts with k = 1, and the order grows with what it remembers.
+Π_{i<k−1} (t − t_{n−i}) dt: the error estimate. The method starts with k = 1; the order grows with the number of points.
 
-A Runge-Kutta method of order 5 spends six evaluations on each step, and at the steps that a network's own structure in
-time asks for (not the flow's) most of them buy nothing: here half as many suffice at the same error (measured in
+A Runge-Kutta method of order 5 makes six evaluations per step. The network's variation in time, not the flow's, limits
+the step size, so most of them do not reduce the error: here half as many evaluations reach the same error (measured in
 ``experiments/benchmarks/likelihood.py``).
 """
 
@@ -24,22 +24,22 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 ADDING_UP = 2.0
-"""With one evaluation a step there are many steps, and their errors add up: what the estimate is multiplied by. The
-whole error is then 2 to 9 times the tolerance on exact mixtures, where diffrax's Tsit5 makes 1 to 2 times of it."""
+"""The factor on the error estimate: with one evaluation per step there are many steps, and their errors add up. On
+exact mixtures the total error is then 2 to 9 times the tolerance (1 to 2 times with diffrax's Tsit5)."""
 
 
 class Memory(NamedTuple):
-    """The last points, newest first."""
+    """The most recent points, newest first."""
 
     slopes: Any
     """A pytree like y with a leading axis k."""
     times: Float[Array, "k"]
     known: Int[Array, ""]
-    """How many of them have been: k, but fewer in the beginning."""
+    """The number of valid points: k, but fewer at the start."""
 
 
 class Adams(diffrax.AbstractAdaptiveSolver):
-    """For ``diffrax.diffeqsolve`` and ODEs. ``points``: k above. Steps should grow by no more than a factor of two."""
+    """An ODE solver for ``diffrax.diffeqsolve``. ``points``: k above. Steps should at most double from one to the next."""
 
     points: int = 4
 
@@ -51,7 +51,7 @@ class Adams(diffrax.AbstractAdaptiveSolver):
         return self.points + 1
 
     def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any) -> Memory:
-        """The first slope; the points before it are made up, and not used."""
+        """The first slope; the earlier points are placeholders and not used."""
         first = _slope(terms, t0, y0, args, t0, t1)
         slopes = jax.tree.map(lambda f: jnp.zeros((self.points, *f.shape), f.dtype).at[0].set(f), first)
         return Memory(slopes, t0 - (t1 - t0) * jnp.arange(self.points), jnp.ones((), int))
@@ -79,12 +79,12 @@ class Adams(diffrax.AbstractAdaptiveSolver):
 
 
 def _slope(terms: Any, t: Any, y: Any, args: Any, t0: Any, t1: Any) -> Any:
-    """dy/dt; diffrax turns the time of backward solves round, which only the product with the control knows."""
+    """dy/dt; diffrax reverses time in backward solves, and only the product with the control has this sign."""
     return terms.vf_prod(t, y, args, terms.contr(t0, t1) / _divisor(t1 - t0))
 
 
 def _divisor(h: Float[Array, ""]) -> Float[Array, ""]:
-    """A sample that has arrived waits with h = 0 for the others; its gradient must not meet a division by it."""
+    """h, or 1 where h = 0: a finished sample takes steps of 0, and its gradient must not divide by 0."""
     return jnp.where(h == 0, 1, h)
 
 
@@ -93,9 +93,9 @@ def _sum(weights: Float[Array, "k"], slopes: Float[Array, "k *shape"]) -> Float[
 
 
 def _weights(nodes: Float[Array, "k"], known: Int[Array, ""]) -> tuple[Array, Array, Array]:
-    """What each slope counts: in y* (k), and with the new slope first (1 + k) in g_k d and in e d.
+    """The weights of the slopes in y* (k), and, with the new slope first (1 + k), in g_k d and in e d.
 
-    Time is in steps from t_n: ``nodes`` = 0, −1, … for equal steps, and the new point is 1.
+    Time is in units of the step, from t_n: ``nodes`` = 0, −1, … for equal steps, and the new point is 1.
     """
     nodes = jax.lax.stop_gradient(nodes)
     extended = jnp.concatenate([jnp.ones(1, nodes.dtype), nodes])
@@ -107,7 +107,7 @@ def _weights(nodes: Float[Array, "k"], known: Int[Array, ""]) -> tuple[Array, Ar
 
 
 def _integrals(roots: Float[Array, "j"]) -> Float[Array, "j+1"]:
-    """∫₀¹ Π_{i<m} (τ − root_i) dτ for m = 0 … j, by Gauss's rule, which is exact for them."""
+    """∫₀¹ Π_{i<m} (τ − root_i) dτ for m = 0 … j, by Gauss's rule, which is exact here."""
     points, weights = np.polynomial.legendre.leggauss(len(roots) // 2 + 1)
     tau = jnp.asarray((1 + points) / 2, roots.dtype)[:, None]
     products = jnp.cumprod(jnp.concatenate([jnp.ones_like(tau), tau - roots], axis=1), axis=1)

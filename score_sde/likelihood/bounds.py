@@ -1,20 +1,20 @@
-"""Variational bounds of the log-density: what a model promises without solving its flow.
+"""Variational bounds on the log-density, which need no solution of the flow.
 
 With x_t = α x_0 + σ ε, λ = log α²/σ² and the times t_0 < t_1 < … < t_N (Ho et al. 2020, eq. 5; Kingma et al. 2021, eq. 11),
 
     log p(x_0) >= −KL(q(x_N | x_0) ‖ prior) − Σ_k E[KL(q(x_s | x_t, x_0) ‖ p(x_s | x_t))] + E[log p(x_0 | x_t_0)]
 
-with s = t_{k−1}, t = t_k. For p(x_s | x_t) = q(x_s | x_t, x_0 = x̂), the posterior variance ("fixed small"), a term is
+with s = t_{k−1}, t = t_k. For p(x_s | x_t) = q(x_s | x_t, x_0 = x̂), the posterior variance ("fixed small"), each term is
 
     L_t = (e^{λ_s − λ_t} − 1)/2 E‖ε̂ − ε‖²,
 
-and with the variance of the forward step ("fixed large"), r = σ_s²/σ_t², it is r L_t + D/2 (r − 1 − log r). In the limit of
-many steps (Song et al. 2021b, theorem 3; Kingma et al. 2021, eq. 15)
+and for the variance of the forward step ("fixed large"), r = σ_s²/σ_t², it is r L_t + D/2 (r − 1 − log r). In the limit
+of infinitely many steps (Song et al. 2021b, theorem 3; Kingma et al. 2021, eq. 15)
 
     Σ L_t -> ∫ (−dλ/dt)/2 E‖ε̂ − ε‖² dt,
 
-which is estimated at random times. The decoder at t_0 is N(x̂, (σ/α)² I): its density at x_0, or, for data with levels,
-its mass between the midpoints to the neighbouring levels (Ho et al. 2020, eq. 13), which needs no dequantisation.
+which is estimated at random times. The decoder at t_0 is N(x̂, (σ/α)² I): its density at x_0 or, for data with levels,
+its mass between the midpoints to the neighbouring levels (Ho et al. 2020, eq. 13), without dequantisation.
 """
 
 import dataclasses
@@ -41,14 +41,14 @@ from score_sde.sde.discrete import time_of_level
 
 @dataclasses.dataclass(frozen=True)
 class Bound:
-    """log p(x_0) >= log_prob = −prior − diffusion + decoder, in nats; the noise in each is drawn. A pytree."""
+    """log p(x_0) >= log_prob = −prior − diffusion + decoder, in nats, estimated with random noise. A pytree."""
 
     prior: Float[Array, "n"]
     diffusion: Float[Array, "n"]
     decoder: Float[Array, "n"]
     nfe: Int[Array, "n"]
     standard_error: Float[Array, "n"] | None = None
-    """Of ``diffusion``, over the draws of time and noise (too large if anything, as the times are stratified)."""
+    """Of ``diffusion``, over the draws of time and noise (conservative, because the times are stratified)."""
 
     @property
     def log_prob(self) -> Float[Array, "n"]:
@@ -69,11 +69,11 @@ def discrete_bound(
     scaling: DataScaling | None = None,
     start: ArrayLike = 0,
 ) -> Bound:
-    """The bound of the chain with every term, one draw of noise each: as many evaluations as there are levels.
+    """The bound of the discrete chain: all terms, with one draw of noise and one evaluation per level.
 
-    ``steps``: None for the SDE's own chain (DDPM's for VP, SMLD's for VE), or the number of steps even in log-SNR.
-    ``scaling``: None for x0 as floats in model space; or for levels as integers, which it scales, and whose
-    *probability* is then bounded (bits/dim = −log_prob/(D log 2), without the volume of a cell).
+    ``steps``: None for the SDE's own chain (DDPM's for VP, SMLD's for VE), or the number of steps, uniform in log-SNR.
+    ``scaling``: None if x0 holds floats in model space. With a scaling, x0 holds integer levels, and the bound is on
+    their *probability* (bits/dim = −log_prob/(D log 2), without the volume of a cell).
     """
     check_key(key)
     require(variance in ("posterior", "forward"), f'variance = {variance!r}; allowed: "posterior", "forward"')
@@ -97,9 +97,9 @@ def continuous_bound(
     scaling: DataScaling | None = None,
     start: ArrayLike = 0,
 ) -> Bound:
-    """The bound of infinitely many steps, its integral estimated with ``draws`` times for each sample.
+    """The bound for infinitely many steps, its integral estimated at ``draws`` times per sample.
 
-    The times are stratified and drawn evenly in log-SNR unless told otherwise, where the integrand is ‖ε̂ − ε‖² alone.
+    The times are stratified and by default uniform in log-SNR, which leaves ‖ε̂ − ε‖² alone as the integrand.
     """
     check_key(key)
     require(draws >= 1, f"draws = {draws}; at least 1 is needed")
@@ -108,7 +108,7 @@ def continuous_bound(
 
 
 class _Run(NamedTuple):
-    """All that is static."""
+    """The static arguments."""
 
     steps: int | None
     variance: str
@@ -168,13 +168,13 @@ _continuous = jax.jit(_continuous_of, static_argnums=0)
 
 
 def _chain(sde: Any) -> tuple[Array, Array, Array]:
-    """The levels of the SDE's own chain: t, α, σ."""
+    """The levels t, α, σ of the SDE's own chain."""
     t = time_of_level(jnp.arange(sde.num_scales), sde.num_scales)
     return t, sde.discrete_alpha(t), sde.discrete_sigma(t)
 
 
 def _even(sde: SDE, steps: int) -> tuple[Array, Array, Array]:
-    """Steps even in log-SNR over the times that losses see."""
+    """Steps uniform in log-SNR over the times used by the losses."""
     first, last = span(sde)
     t = sde.time_of_log_snr(jnp.linspace(sde.log_snr(first), sde.log_snr(last), steps + 1))
     return t, sde.alpha(t), sde.sigma(t)
@@ -187,7 +187,7 @@ def _prior(sde: SDE, x0: Sample, alpha: Array, sigma: Array) -> Float[Array, "n"
 
 
 def _decoder(scaling: DataScaling | None, data: Any, x0: Sample, mean: Sample, std: Array) -> Float[Array, "n"]:
-    """log N(x_0; mean, std² I), or the log of its mass around the level of each pixel."""
+    """log N(x_0; mean, std² I), or the log of its mass around each pixel's level."""
     if scaling is None or scaling.levels is None:
         return -0.5 * sum_over_sample((x0 - mean) ** 2) / std**2 - _dimensions(x0) * jnp.log(
             std * math.sqrt(2 * math.pi)
@@ -195,13 +195,13 @@ def _decoder(scaling: DataScaling | None, data: Any, x0: Sample, mean: Sample, s
     half = (scaling.cell if scaling.dequantize else scaling.cell * scaling.levels / (scaling.levels - 1)) / 2
     below = jnp.where(data == 0, -jnp.inf, (x0 - half - mean) / std)
     above = jnp.where(data == scaling.levels - 1, jnp.inf, (x0 + half - mean) / std)
-    right = below > 0  # mirrored, so that the tails keep their digits
+    right = below > 0  # mirrored, to keep precision in the tails
     a, b = jnp.where(right, -above, below), jnp.where(right, -below, above)
     return sum_over_sample(log_ndtr(b) + jnp.log(-jnp.expm1(log_ndtr(a) - log_ndtr(b))))
 
 
 def _arguments(x0: Any, scaling: DataScaling | None, condition: Condition, start: ArrayLike) -> tuple[Array, Array]:
-    """x_0 in model space (the middle of the cell, or the level itself where training was not dequantised), the index."""
+    """x_0 in model space (the middle of its cell, or the level itself if the scaling does not dequantise); the index."""
     if scaling is not None:
         check_data(x0, scaling)
         middle = scaling.levels is not None and scaling.dequantize
@@ -220,7 +220,7 @@ def _key(key: Array, i: Array, k: ArrayLike) -> Array:
 
 
 def _noise(key: Array, index: Array, k: ArrayLike, x0: Sample) -> Sample:
-    """Standard normal noise of every sample, the k-th of its draws."""
+    """The k-th draw of standard normal noise for every sample."""
     return jax.vmap(lambda i: jax.random.normal(_key(key, i, k), x0.shape[1:], x0.dtype))(index)
 
 

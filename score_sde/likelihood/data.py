@@ -27,10 +27,10 @@ def of_data(
     start: ArrayLike = 0,
     **options: Any,
 ) -> tuple[Float[Array, "n"], LogLikelihood]:
-    """(Bits per dimension of each example, or nats where ``scaling.levels`` is None; the log-likelihood itself).
+    """(Bits per dimension of each example, or nats if ``scaling.levels`` is None; the log-likelihood itself).
 
-    Levels are dequantised here, uniformly, whether or not training did so: u and the probes of example i come from
-    (key, start + i) alone. ``options``: those of ``log_likelihood``.
+    Levels are dequantised uniformly here, even if training did not: u and the probes of example i depend only on
+    (key, start + i). ``options``: those of ``log_likelihood``.
     """
     check_key(key)
     check_data(data, scaling)
@@ -43,14 +43,14 @@ def of_data(
 
 
 def to_model_space(data: Any, key: Key[Array, ""], index: Array, scaling: DataScaling) -> Float[Array, "n *shape"]:
-    """Data to model space, levels dequantised: u of example i from fold_in(key, i)."""
+    """Map data to model space and dequantise levels; u of example i comes from fold_in(key, i)."""
     if scaling.levels is not None:
         scaling = dataclasses.replace(scaling, dequantize=True)
     return scaling.forward(data, jax.vmap(lambda i: jax.random.fold_in(key, i))(index))
 
 
 def check_data(data: Any, scaling: DataScaling) -> None:
-    """Raise a ValueError unless the data are what the scaling scales."""
+    """Raise a ValueError unless the data fit the scaling."""
     if scaling.levels is None:
         require(
             not is_concrete(data) or bool(np.isfinite(np.asarray(data)).all()), "the data are not finite everywhere"

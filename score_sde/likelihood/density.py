@@ -24,30 +24,30 @@ from score_sde.sde import SDE
 
 @dataclasses.dataclass(frozen=True)
 class LogLikelihood:
-    """What ``log_likelihood`` returns. A pytree."""
+    """The result of ``log_likelihood``. A pytree."""
 
     log_prob: Float[Array, "n"]
     """In nats, in model space. NaN where ``failed_at`` is not −1."""
     latent: Float[Array, "n *shape"]
-    """x at ``t_end``: the code that ``decode`` takes back to x."""
+    """x at ``t_end``: the code that ``decode`` maps back to x."""
     standard_error: Float[Array, "n"] | None
     """Of log_prob over the probes: None with one probe, 0 with the exact divergence."""
     nfe: Int[Array, "n"]
-    """Passes forward through the network (each with its pullback) that each sample needed."""
+    """Forward passes through the network (each with its pullback) for each sample."""
     calls: Int[Array, ""]
-    """Batched evaluations that were made."""
+    """The number of batched evaluations."""
     failed_at: Int[Array, "n"]
-    """The number of solver steps after which a sample was given up; −1 is fine."""
+    """The number of solver steps after which a sample failed; −1 if it did not."""
     reached: Float[Array, "n"]
-    """The time at which it was given up; ``t_end`` is fine."""
+    """The time at which it failed; ``t_end`` if it did not."""
     t_end: Float[Array, ""]
     sde: SDE
 
     def prior_mismatch(self, truth: Any) -> Float[Array, "n"]:
-        """log prior(z) − log p_t_end(z) at the latents: what log_prob owes to a prior that is not p at t_end.
+        """log prior(z) − log p_t_end(z) at the latents: the error in log_prob because the prior is not p at t_end.
 
-        ``truth``: an exact distribution of ``ss.analytic``, or anything with log_prob(x, sde=, t=). Without this
-        term log_prob would be that of x at t_min exactly; under VE it reaches 1.7e-2 nats a dimension.
+        ``truth``: an exact distribution of ``ss.analytic``, or any object with log_prob(x, sde=, t=). Minus this
+        term, log_prob is exactly that of x at t_min; under VE it reaches 1.7e-2 nats per dimension.
         """
         return self.sde.prior_log_prob(self.latent) - truth.log_prob(self.latent, sde=self.sde, t=self.t_end)
 
@@ -78,23 +78,23 @@ def log_likelihood(
     precision: str | None = "highest",
     start: ArrayLike = 0,
 ) -> LogLikelihood:
-    """The log-density that the model's probability flow gives to x, as floats in model space, (n, *shape).
+    """The log-density of x under the model's probability flow; x has floats in model space, (n, *shape).
 
     ``divergence``: "hutchinson" with any number of ``probes`` (an array (probes, n, *shape) gives the probes
-    themselves), or "exact", ``chunk`` backward passes at a time, refused above ``memory`` bytes.
-    ``last_step``: "stop" (the default, as in the paper) takes x for a draw at t_min and returns log p_t_min(x): it is
-    deterministic but for the probe, invertible, and what published numbers are. "bound" adds the step to t = 0 with
-    the decoder p(x_0 | x_s) = N(x̂, (σ/α)² I) at s = t_min, one draw of x_s = α x + σ ε, in expectation a lower bound:
+    themselves), or "exact", with ``chunk`` backward passes at a time, an error above ``memory`` bytes.
+    ``last_step``: "stop" (the default, as in the paper) treats x as a draw at t_min and returns log p_t_min(x), which
+    is deterministic except for the probe, invertible, and used for published numbers. "bound" adds the step to t = 0
+    with the decoder p(x_0 | x_s) = N(x̂, (σ/α)² I) at s = t_min, for one draw of x_s = α x + σ ε. Its mean is a bound:
 
         log p(x_0) >= E[log p_s(x_s)] + D log α + D/2 − E‖ε̂(x_s) − ε‖²/2.
 
-    ``steps``: "each" sample has its own step sizes and depends on (key, start + i) alone; "joint" is one step size for
-    the batch, fewer calls where samples differ. ``start`` is the index of the first sample, or (n,) that of each.
-    ``t_min``, ``t_max``: where the flow begins and ends, unless given the SDE's.
+    ``steps``: with "each", every sample has its own step sizes and depends on (key, start + i) alone; "joint" uses one
+    step size for the batch. ``start`` is the index of the first sample, or (n,) the index of each.
+    ``t_min``, ``t_max``: the start and end of the flow, by default those of the SDE.
 
-    Differentiable in x and in the model's parameters; ``adjoint`` decides how (unless told otherwise by checkpoints,
-    whose memory grows like the root of ``max_steps``). ``precision``: of matrix products; "highest" keeps a GPU from
-    TF32. Failures are flagged, and outside jit also warned of.
+    Differentiable in x and in the model's parameters by the method ``adjoint`` (the default uses checkpoints, whose
+    memory grows like the square root of ``max_steps``). ``precision``: of matrix products; "highest" prevents TF32 on
+    a GPU. Failures are flagged and, outside jit, reported as warnings.
     """
     x = _checked(model, x, condition, rtol, atol, steps, max_steps, solver)
     require(last_step in ("stop", "bound"), f'last_step = {last_step!r}; allowed: "stop", "bound"')
@@ -112,8 +112,8 @@ def log_likelihood(
 
 
 def encode(model: Denoiser, x: ArrayLike, condition: Condition = None, **options: Any) -> Float[Array, "n *shape"]:
-    """The latent code of x: where the flow takes it from t_min to t_max. ``options``: those of ``log_likelihood`` that
-    concern the solver (rtol, atol, t_min, t_max, steps, solver, max_steps, adjoint, precision). NaN where it failed.
+    """The latent code of x: the flow from t_min to t_max, NaN where it failed. ``options``: those of ``log_likelihood``
+    for the solver (rtol, atol, t_min, t_max, steps, solver, max_steps, adjoint, precision).
     """
     return _map(model, x, condition, forward=True, **options)
 
@@ -149,7 +149,7 @@ def _map(
 
 
 class _Run(NamedTuple):
-    """All that is static."""
+    """The static arguments."""
 
     method: Method
     divergence: str
@@ -186,7 +186,7 @@ def _density_of(run: _Run, model: Denoiser, x, key, index, probes, condition, en
 
 
 def _last_step(model: Denoiser, x, key, index, condition, s) -> tuple[Array, Array]:
-    """x_s = α x + σ ε, and the bound D log α + D/2 − ‖ε̂ − ε‖²/2 of the step from there to t = 0."""
+    """x_s = α x + σ ε, and the bound D log α + D/2 − ‖ε̂ − ε‖²/2 for the step from s to t = 0."""
     draw = lambda i: jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, i), 1), x.shape[1:], x.dtype)  # noqa: E731
     noise = jax.vmap(draw)(index)
     x_s = model.sde.perturb(x, s, noise)

@@ -1,10 +1,10 @@
 """The divergence of a velocity, from the pullback w -> (∂v/∂z)ᵀ w of one evaluation of the network.
 
-    Hutchinson      div v ≈ ε·(∂v/∂z)ᵀ ε    E[ε εᵀ] = I    unbiased, one backward pass a probe (Skilling 1989)
+    Hutchinson      div v ≈ ε·(∂v/∂z)ᵀ ε    E[ε εᵀ] = I    unbiased, one backward pass per probe (Skilling 1989)
     exact           div v = Σ_i e_i·(∂v/∂z)ᵀ e_i           D backward passes, ``chunk`` of them at a time
 
-ε is drawn once and kept along the whole path, so that what is integrated is smooth and the integral's error is that
-of ε alone. Rademacher probes have the least variance of all with independent entries, and none where ∂v/∂z is diagonal.
+ε is drawn once and fixed along the whole path, so the integrand is smooth and the integral's error is that of ε alone.
+Rademacher probes have the least variance among those with independent entries, and none where ∂v/∂z is diagonal.
 """
 
 import math
@@ -23,18 +23,18 @@ Pullback: TypeAlias = Callable[[Array], Array]
 def draw_probes(
     distribution: str, key: Key[Array, ""], index: Int[Array, "n"], shape: tuple[int, ...], probes: int, dtype
 ) -> Float[Array, "n probes *shape"]:
-    """The probes of each sample, from its own key."""
+    """Draw the probes of each sample from its own key."""
     draw = {"rademacher": jax.random.rademacher, "gaussian": jax.random.normal}[distribution]
     return jax.vmap(lambda i: draw(jax.random.fold_in(jax.random.fold_in(key, i), 0), (probes, *shape), dtype))(index)
 
 
 def hutchinson(pullback: Pullback, probes: Float[Array, "n probes *shape"]) -> Float[Array, "n probes"]:
-    """ε·(∂v/∂z)ᵀ ε of every sample, for each of its probes."""
+    """ε·(∂v/∂z)ᵀ ε for each sample and probe."""
     return jax.vmap(lambda e: sum_over_sample(e * pullback(e)), in_axes=1, out_axes=1)(probes)
 
 
 def trace(pullback: Pullback, z: Float[Array, "n *shape"], chunk: int) -> Float[Array, "n 1"]:
-    """Σ_i e_i·(∂v/∂z)ᵀ e_i of every sample."""
+    """Σ_i e_i·(∂v/∂z)ᵀ e_i for each sample."""
     dimensions = math.prod(z.shape[1:])
 
     def entry(i: Array) -> Float[Array, "n"]:
@@ -48,7 +48,7 @@ def trace(pullback: Pullback, z: Float[Array, "n *shape"], chunk: int) -> Float[
 def check(
     kind: str, distribution: str, probes: int, chunk: int, memory: int, shape: tuple[int, ...], itemsize: int
 ) -> None:
-    """Raise a ValueError for what cannot be done, or would take more memory than allowed. shape: (n, *shape)."""
+    """Raise a ValueError for invalid options, or if more memory is needed than allowed. shape: (n, *shape)."""
     require(kind in ("hutchinson", "exact"), f'divergence = {kind!r}; allowed: "hutchinson", "exact"')
     require(
         distribution in ("rademacher", "gaussian"),

@@ -1,6 +1,6 @@
-"""The probability flow as a bijection: data <-> latent, and what it does to volumes.
+"""The probability flow as a bijection, data <-> latent, and its change of volume.
 
-With the angle φ = atan(σ/α) and z = x_t/s, s = √(α² + σ²), every SDE has one and the same flow,
+With the angle φ = atan(σ/α) and z = x_t/s, s = √(α² + σ²), every SDE has the same flow,
 
     z = cos φ x_0 + sin φ ε,        dz/dφ = cos φ ε̂ − sin φ x̂ =: v(z, φ),        d log p_φ(z)/dφ = −div v,
 
@@ -8,18 +8,18 @@ and so (Chen et al. 2018, eq. 8; Song et al. 2021, eq. 39), with D dimensions,
 
     log p(x_0) = log prior(x_1) + D log(s_1/s_0) + ∫ div v dφ      from φ_0 = φ(t_min) to φ_1 = φ(t_max).
 
-In t the same path begins like √t (VP) or ends at α = 0 (flow matching); in φ it is smooth at both ends, and z and v stay
-near the size of the data, so that one tolerance means the same under every SDE. But what a network knows of the noise
-it knows by its logarithm, and div v grows like 1/φ where the data are thinner than the noise. So the solver walks in
+In t the path begins like √t (VP) or ends at α = 0 (flow matching); in φ it is smooth at both ends, and z and v have about
+the scale of the data, so a tolerance means the same for every SDE. But networks vary on the scale of the logarithm of
+the noise, and div v grows like 1/φ where the data are thinner than the noise. So the solver's variable is
 
     u = arsinh(tan(φ/2)/c),        φ = 2 arctan(c sinh u),        c = 10⁻³,
 
-which is log σ/α for small noise, linear in φ where the data are gone, and linear again below φ = c, so that t = 0 is a
-place like others.
+which is log σ/α for small noise, linear in φ where noise dominates, and linear again below φ = c, so that t = 0 is a
+regular point.
 
-v and its divergence come from one evaluation of the network and one pullback; z and δ = ∫ div v dφ / D, in nats a
-dimension, are solved together. The step size is chosen for each sample by itself ("each": a vmap over batches of one), or
-for the whole batch ("joint").
+v and its divergence come from one evaluation of the network and one pullback; z and δ = ∫ div v dφ / D, in nats per
+dimension, are solved together. The step size is chosen separately for each sample ("each": a vmap over batches of one)
+or for the whole batch ("joint").
 """
 
 import math
@@ -58,18 +58,18 @@ class Method(NamedTuple):
 
 
 class Path(NamedTuple):
-    """Where the flow led, and what it took."""
+    """The result of the flow, and its cost."""
 
     x: Any
-    """(n, *shape): the state at the last time; where a solver gave up, as far as it came."""
+    """(n, *shape): the state at the last time, or at ``reached`` if the solver gave up."""
     delta: Any
     """(n, probes): ∫ div v dφ / D."""
     nfe: Int[Array, "n"]
     calls: Int[Array, ""]
     failed_at: Int[Array, "n"]
-    """The steps taken when a sample's solver gave up or the sample became non-finite; −1 is fine."""
+    """The number of steps after which the solver gave up or the sample became non-finite; −1 if neither."""
     reached: Float[Array, "n"]
-    """The time that was reached."""
+    """The time reached."""
 
 
 def angle(sde: SDE, t: ArrayLike) -> Array:
@@ -78,7 +78,7 @@ def angle(sde: SDE, t: ArrayLike) -> Array:
 
 
 def time_of_angle(sde: SDE, phi: Array) -> Array:
-    """The t with λ(t) = 2 log cot φ. φ is a number of the solver's choosing, and not differentiated."""
+    """The t with λ(t) = 2 log cot φ. The solver chooses φ, so it is not differentiated."""
     phi = jax.lax.stop_gradient(phi)
     log_snr = 2 * (jnp.log(jnp.maximum(jnp.cos(phi), 0)) - jnp.log(jnp.maximum(jnp.sin(phi), 0)))
     return sde.time_of_log_snr(log_snr)
@@ -117,7 +117,7 @@ def follow(
     tolerance: tuple[Array, Array],
     divergence: Divergence | None = None,
 ) -> Path:
-    """The flow from t = ends[0] to ends[1], either way, with δ if a divergence is given; probes lead with n."""
+    """The flow from t = ends[0] to ends[1], in either direction, with δ if a divergence is given; probes: (n, …)."""
 
     def solve(x: Array, probes: Any, condition: Condition) -> Path:
         return _solve(method, model, x, probes, condition, ends, tolerance, divergence)
@@ -131,7 +131,7 @@ def follow(
 
 
 def _solve(method: Method, model: Denoiser, x, probes, condition, ends, tolerance, divergence) -> Path:
-    """One batch with one step size."""
+    """Solve one batch with one step size."""
     sde = model.sde
     dimensions = math.prod(x.shape[1:])
 
@@ -144,7 +144,7 @@ def _solve(method: Method, model: Denoiser, x, probes, condition, ends, toleranc
         return speed * v, speed * divergence(lambda w: pullback(w)[0], z, probes) / dimensions
 
     def norm(state: tuple) -> Array:
-        """The larger of the two, so that δ, one number beside D, is as exact as z."""
+        """The larger of the two, so that δ, one number against D, is as accurate as z."""
         z, delta = map(optimistix.rms_norm, state)
         return jnp.maximum(z, delta)
 
@@ -162,7 +162,7 @@ def _solve(method: Method, model: Denoiser, x, probes, condition, ends, toleranc
         last,
         (last - first) * first_step,
         (z, delta),
-        # A step that cannot shrink any more (NaN, or a jump in the model) ends the sample.
+        # If the step cannot shrink any more (NaN, or a jump in the model), the sample fails.
         stepsize_controller=diffrax.PIDController(
             rtol=tolerance[0],
             atol=tolerance[1],
@@ -197,9 +197,9 @@ def _solve(method: Method, model: Denoiser, x, probes, condition, ends, toleranc
 
 
 def _habits(solver: diffrax.AbstractERK | Adams) -> tuple[float, float, int, int]:
-    """The first step's part of the way, the growth from step to step, evaluations a step and once.
+    """The first step as a fraction of the path, the largest growth of a step, evaluations per step and once.
 
-    The first step is given because choosing one would cost two evaluations. Adams' method begins with order 2.
+    The first step is fixed because choosing it would cost two evaluations. Adams' method begins with order 2.
     """
     if isinstance(solver, Adams):
         return 0.001, 2.0, 1, 1

@@ -1,4 +1,4 @@
-"""Samplers: pure functions from a denoiser and a key to samples, all with the arguments of ``Options``."""
+"""Samplers: pure functions from a denoiser and a key to samples. All of them accept ``Options``."""
 
 from score_sde.samplers import grids
 from score_sde.samplers.adaptive import adaptive_sde, ode

@@ -1,7 +1,7 @@
-"""Adaptive solvers: each sample has its own step sizes and its own count of evaluations (diffrax under vmap).
+"""Adaptive solvers: each sample has its own step sizes and its own number of evaluations (diffrax under vmap).
 
-The whole batch is evaluated until its slowest sample is done: ``nfe`` is what each sample needed, ``calls`` what the
-network was called.
+The whole batch is evaluated until its slowest sample is done: ``nfe`` counts the evaluations of each sample, ``calls``
+the batched calls.
 """
 
 import inspect
@@ -44,10 +44,10 @@ def ode(
 ) -> Samples:
     """Draw n samples with the probability-flow ODE, dx/dt = velocity (Song et al. 2021, section 4.3), adaptively.
 
-    ``solver``: any of diffrax's with an error estimate, such as Dopri5, Tsit5, Heun, or the implicit Kvaerno5 (whose
-    ``nfe`` counts one evaluation a stage: diffrax does not tell its Newton iterations, so that it is a lower bound).
-    ``time_grid`` gives the two ends; with ``record`` its points (uniform unless given) are those recorded.
-    ``failed_at``: the steps taken when a sample ran out of ``max_steps`` or became non-finite.
+    ``solver``: any diffrax solver with an error estimate, such as Dopri5, Tsit5, Heun, or the implicit Kvaerno5 (its
+    ``nfe`` counts one evaluation per stage, a lower bound: diffrax does not report the Newton iterations).
+    ``time_grid`` gives the two end points; with ``record``, its points (uniform by default) are recorded.
+    ``failed_at``: the number of steps taken when a sample ran out of ``max_steps`` or became non-finite.
     """
     no_others(others, _options(ode), "ode")
     run = _Run("ode", n, tuple(shape), solver, float(rtol), float(atol), max_steps, 0.0, final, record, save_every)
@@ -73,10 +73,10 @@ def adaptive_sde(
     save_every: int = 1,
     **others: Unpack[Nothing],
 ) -> Samples:
-    """Draw n samples of the reverse SDE with adaptive steps along one Brownian path for each sample.
+    """Draw n samples of the reverse SDE with adaptive steps along one Brownian path per sample.
 
-    The noise is additive, so that the solver (ShARK; Foster et al. 2023) has strong order 1.5 with two evaluations a
-    step, and a rejected step leaves no bias: the path stays what it was, unlike in Jolicoeur-Martineau et al. 2021.
+    The noise is additive, so the solver (ShARK; Foster et al. 2023) has strong order 1.5 with two evaluations per
+    step. A rejected step causes no bias because it does not change the path, unlike in Jolicoeur-Martineau et al. 2021.
     """
     no_others(others, _options(adaptive_sde), "adaptive_sde")
     require(0 < stochasticity <= 1, f"stochasticity = {stochasticity}; allowed: (0, 1]; for 0 use samplers.ode")
@@ -88,12 +88,12 @@ def adaptive_sde(
 
 
 def _options(sampler: Callable) -> list[str]:
-    """What a sampler takes by name alone."""
+    """The keyword-only arguments of a sampler."""
     return [p.name for p in inspect.signature(sampler).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
 
 class _Run(NamedTuple):
-    """All that is static."""
+    """The static arguments."""
 
     kind: str
     n: int
@@ -173,8 +173,8 @@ def _ode(run: _Run, model: Denoiser, x, condition, key, times, saved_at) -> diff
         None,
         x.ravel(),
         saveat=diffrax.SaveAt(t1=True, ts=saved_at),
-        # A PI controller (Hairer & Wanner 1996, IV.2): it rejects half as many steps as the integral one that is
-        # diffrax's default, whose 20 % more evaluations bring nothing; see experiments/benchmarks/samplers.py.
+        # A PI controller (Hairer & Wanner 1996, IV.2) rejects half as many steps as diffrax's default, an integral
+        # controller, which needs 20 % more evaluations at the same error; see experiments/benchmarks/samplers.py.
         stepsize_controller=diffrax.PIDController(rtol=run.rtol, atol=run.atol, pcoeff=0.3, icoeff=0.4),
         max_steps=run.max_steps,
         throw=False,
@@ -183,14 +183,14 @@ def _ode(run: _Run, model: Denoiser, x, condition, key, times, saved_at) -> diff
 
 def _sde(run: _Run, model: Denoiser, x, condition, key, times, saved_at) -> diffrax.Solution:
     """The reverse SDE, dx = −[velocity + λ² g²/(2σ) ε̂] dt + λ g dW along u = t_0^(1/ρ) − t^(1/ρ),
-    which grows from 0, as the time of a Brownian path must; ρ = ``sde.time_power`` suits EDM too.
+    which grows from 0, as the time of a Brownian path must. ρ = ``sde.time_power`` also suits EDM.
     """
     sde, rho = model.sde, model.sde.time_power
     first = times[0] ** (1 / rho)
     span = first - times[-1] ** (1 / rho)
 
     def time(u) -> tuple[Array, Array]:
-        """T and −dt/du."""
+        """t and −dt/du."""
         w = first - u
         return w**rho, rho * w ** (rho - 1)
 
@@ -231,8 +231,8 @@ def _sde(run: _Run, model: Denoiser, x, condition, key, times, saved_at) -> diff
 
 
 def evaluations(solver: Any) -> tuple[int, int]:
-    """Evaluations of each attempted step, and those made once: two choose diffrax's first step, one is the first stage
-    of a method whose last stage is the next step's first. (A rejected *first* step repeats that one; not counted.)
+    """The evaluations per attempted step, and those made once: two to choose diffrax's first step, and one for the
+    first stage of an FSAL method. (A rejected *first* step repeats that stage, which is not counted.)
     """
     tableau = solver.tableau
     return (tableau.num_stages - 1, 3) if tableau.fsal else (tableau.num_stages, 2)

@@ -1,8 +1,8 @@
 """Correctors: Langevin steps that move x at time t toward p_t. They return the new x, and x without the noise.
 
-A corrector is a frozen dataclass with ``step(model, x, t, s, noise, condition) -> (x, mean)`` and the number ``steps``
-of such steps at each time of the grid. On a Gaussian Langevin's fixed step ε inflates the variance V by
-1/(1 − ε/(2V)), which is 1/(1 − snr²) at a = 1 and V = σ²: a bias at any number of steps.
+A corrector is a frozen dataclass with ``step(model, x, t, s, noise, condition) -> (x, mean)`` and ``steps``, the number
+of these steps at each time of the grid. For a Gaussian, Langevin's fixed step ε inflates the variance V by
+1/(1 − ε/(2V)), which is 1/(1 − snr²) for a = 1 and V = σ²; more steps do not remove this bias.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from score_sde.samplers.predictors import Time, chain
 
 @runtime_checkable
 class Corrector(Protocol):
-    """What ``predictor_corrector`` asks of a corrector."""
+    """The interface of a corrector for ``predictor_corrector``."""
 
     @property
     def steps(self) -> int: ...
@@ -31,12 +31,12 @@ class Corrector(Protocol):
 class Langevin:
     """x ← x + ε ∇log p + √(2ε) z  (Song et al. 2021, alg. 4-5), with the step size by ``norms``:
 
-    - "noise" (default): ε = 2a (snr σ_t)², a = (α_t/α_s)². ‖z‖/‖∇log p‖ is σ_t up to chance at high noise; taken as
-      σ_t itself, sample i does not depend on its neighbours.
+    - "noise" (default): ε = 2a (snr σ_t)², a = (α_t/α_s)². At high noise ‖z‖/‖∇log p‖ fluctuates around σ_t; with
+      σ_t itself, sample i does not depend on the rest of the batch.
     - "batch": ε = 2a (snr mean‖z‖/mean‖∇log p‖)², the paper's rule with means over the batch, and a of the discrete
       chain (1 − β for VP). A sample depends on the batch that it is in.
-    - "sample": the same with the norms of each sample alone. It explodes where a score is near zero: in two dimensions
-      60 times the sampling error was measured.
+    - "sample": the same with the norms of each sample alone. It diverges where a score is near zero: in two dimensions
+      the sampling error was 60 times larger.
     """
 
     snr: int | float = 0.16
@@ -84,13 +84,13 @@ class AnnealedLangevin:
 
 
 def langevin_step(x: Sample, score: Sample, noise: Sample, epsilon: Time) -> tuple[Sample, Sample]:
-    """x + ε ∇log p + √(2ε) z, and the same without z."""
+    """x + ε ∇log p + √(2ε) z, and its mean without z."""
     epsilon = per_sample(epsilon, x)
     mean = x + epsilon * score
     return mean + jnp.sqrt(2 * epsilon) * noise, mean
 
 
 def check_corrector(snr: int | float, steps: int) -> None:
-    """Raise a ValueError unless snr is positive and steps a number of steps."""
+    """Raise a ValueError unless snr is positive and steps an integer >= 1."""
     require(snr > 0, f"snr = {snr}; it must be positive (0.16 for CIFAR-10 in the paper)")
     require(isinstance(steps, int) and steps >= 1, f"steps = {steps!r}; give a whole number >= 1, or corrector=None")

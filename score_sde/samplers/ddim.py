@@ -48,7 +48,7 @@ def ddim(
 ) -> Samples:
     """Draw n samples with DDIM: deterministic with eta = 0, ancestral sampling with eta = 1. First order.
 
-    One evaluation a step, and one for the last denoising.
+    One evaluation per step, and one for the final denoising.
     """
     require(0 <= eta <= 1, f"eta = {eta}; allowed: 0 (deterministic) to 1 (ancestral)")
     return solve(DDIM(float(eta)), model, key, n, shape, steps, **options)

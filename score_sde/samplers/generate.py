@@ -1,4 +1,4 @@
-"""Large numbers of samples: batch after batch, over all devices."""
+"""Large numbers of samples, batch by batch on all devices."""
 
 import dataclasses
 import inspect
@@ -35,13 +35,13 @@ def generate(
     progress: bool = True,
     **options,
 ) -> Iterator[Samples]:
-    """Samples ``start`` … n − 1 as an iterator over finished batches, drawn by any sampler on all devices.
+    """Yield samples ``start`` … n − 1 in finished batches, drawn by any sampler on all devices.
 
-    Sample i depends on (key, i) alone, not on the batch size or the devices (but with Langevin's ``norms="batch"``;
-    and an adaptive solver may choose other steps where rounding differs, which its tolerance bounds). So a run that
-    broke off goes on with ``start`` at the first missing index: ``batch.index`` says which samples a batch holds.
-    condition and x_init are those of all n samples. The samplers on a fixed grid run in compiled chunks of up to 50
-    steps, so that the bar moves and Ctrl-C is heard. Samples that failed are reported as warnings.
+    Sample i depends on (key, i) alone, not on the batch size or the devices (except with Langevin's ``norms="batch"``;
+    and an adaptive solver may choose other steps where rounding differs, within its tolerance). To continue an
+    interrupted run, set ``start`` to the first missing index; ``batch.index`` holds the indices of a batch.
+    condition and x_init cover all n samples. Samplers on a fixed grid run in compiled chunks of up to 50 steps, so
+    the bar moves and Ctrl-C works. Failed samples are reported as warnings.
     """
     check_key(key)
     require(isinstance(n, int) and n >= 1, f"n = {n!r}; give a whole number of samples >= 1")
@@ -62,7 +62,7 @@ def _batches(model, key, n, shape, sampler, batch_size, start, given, progress, 
     for first in range(start, n, size):
         index = np.arange(first, first + size)
         count = min(size, n - first)
-        rows = np.minimum(index, n - 1)  # the last batch is filled up, and cut afterwards
+        rows = np.minimum(index, n - 1)  # the last batch is padded, and cut afterwards
         condition, x_init = jax.tree.map(lambda leaf: devices.put(np.asarray(leaf)[rows], split), given)  # noqa: B023
         arguments = dict(condition=condition, x_init=x_init, start=devices.put(index, split), **options)
         if chunked:
@@ -83,7 +83,7 @@ def takes_loop_options(sampler: Callable) -> bool:
 
 
 def first_samples(samples: Samples, count: int, size: int) -> Samples:
-    """The first ``count`` of a batch that was filled up."""
+    """The first ``count`` samples of a padded batch."""
     if count == size:
         return samples
     own = {name: getattr(samples, name)[:count] for name in ("x", "nfe", "failed_at", "index", "pullbacks")}
@@ -91,7 +91,7 @@ def first_samples(samples: Samples, count: int, size: int) -> Samples:
 
 
 def report_failures(samples: Samples) -> None:
-    """Warn of the samples that failed, in words."""
+    """Warn about the samples that failed."""
     failed_at, index = map(np.asarray, devices.gathered((samples.failed_at, samples.index)))
     bad = np.flatnonzero(failed_at >= 0)
     if len(bad):

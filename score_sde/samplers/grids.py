@@ -1,7 +1,7 @@
 """Time grids: the times t_0 > t_1 > … > t_N between which a sampler takes its N steps.
 
-A grid is a function (sde, steps) -> times, or simply the times. Here are those of the papers; they run from
-``t_max_sampling`` to ``t_min_sampling``. Give a sampler ``time_grid=ss.samplers.grids.karras``, or an array of yours.
+A grid is a function (sde, steps) -> times, or an array of times. The grids below come from the papers and run from
+``t_max_sampling`` to ``t_min_sampling``. Pass one as ``time_grid=ss.samplers.grids.karras``, or pass your own array.
 """
 
 from collections.abc import Callable
@@ -21,34 +21,34 @@ Grids: TypeAlias = Grid | ArrayLike | None
 
 
 def uniform(sde: SDE, steps: int) -> Float[Array | np.ndarray, "points"]:
-    """Even in t (Song et al. 2021)."""
+    """Uniform in t (Song et al. 2021)."""
     return in_double(_power, (sde,), (steps, 1.0))
 
 
 def quadratic(sde: SDE, steps: int) -> Float[Array | np.ndarray, "points"]:
-    """Even in √t (Song, Meng & Ermon 2021, appendix D.2)."""
+    """Uniform in √t (Song, Meng & Ermon 2021, appendix D.2)."""
     return in_double(_power, (sde,), (steps, 2.0))
 
 
 def native(sde: SDE, steps: int) -> Float[Array | np.ndarray, "points"]:
-    """Even in t^(1/ρ) with the ρ of the process's own paper, ``sde.time_power``: uniform, but for EDM ρ = 7."""
+    """Uniform in t^(1/ρ) with the ρ of the SDE's own paper, ``sde.time_power``: 7 for EDM, 1 for the others."""
     return in_double(_power, (sde,), (steps, float(sde.time_power)))
 
 
 def karras(sde: SDE, steps: int, rho: float = 7.0) -> Float[Array | np.ndarray, "points"]:
-    """Even in (σ/α)^(1/ρ) (Karras et al. 2022, eq. 5)."""
+    """Uniform in (σ/α)^(1/ρ) (Karras et al. 2022, eq. 5)."""
     return in_double(_karras, (sde,), (steps, float(rho)))
 
 
 def log_snr(sde: SDE, steps: int) -> Float[Array | np.ndarray, "points"]:
-    """Even in λ = log α²/σ² (Lu et al. 2022): the natural grid of the exponential solvers."""
+    """Uniform in λ = log α²/σ² (Lu et al. 2022): the natural grid of the exponential solvers."""
     return in_double(_log_snr, (sde,), (steps,))
 
 
 def discrete(sde: SDE, steps: int) -> Float[np.ndarray, "points"]:
-    """Times of ``steps + 1`` levels of the chain of DDPM (VP) or SMLD (VE), spread evenly from the last to the first.
+    """The times of ``steps + 1`` evenly spaced levels of the DDPM (VP) or SMLD (VE) chain, from the last to the first.
 
-    Level k is at t_min + (t_max − t_min) k/(N − 1): just above k/(N − 1), so that rounding never selects k − 1.
+    Level k is at t_min + (t_max − t_min) k/(N − 1), just above k/(N − 1), so rounding never selects k − 1.
     """
     levels: int = sde.num_scales  # type: ignore[attr-defined]
     require(steps < levels, f"steps = {steps}; a chain of num_scales = {levels} levels has {levels - 1} steps")
@@ -57,17 +57,17 @@ def discrete(sde: SDE, steps: int) -> Float[np.ndarray, "points"]:
 
 
 def published(sde: SDE, steps: int) -> Float[np.ndarray, "steps 2"]:
-    """The scheme of the original score_sde code, as pairs (t, s): N steps that begin at N even times from t_max down
-    to t_min itself, each of length t_max/N whatever their spacing.
+    """The scheme of the original score_sde code, as pairs (t, s): N steps from N evenly spaced times, t_max down to
+    t_min, each of length t_max/N regardless of the spacing.
 
-    The last one ends at about 0; with ``final="mean"`` its noise is left out. For ``predictor_corrector`` alone.
+    The last step ends near 0; ``final="mean"`` omits its noise. Only for ``predictor_corrector``.
     """
     t = np.linspace(sde.t_max_sampling, sde.t_min_sampling, steps)
     return np.stack([t, t - sde.t_max / steps], axis=1)
 
 
 def resolve(time_grid: Grids, sde: SDE, steps: int, default: Grid, *, pairs: bool = False) -> Array | np.ndarray:
-    """The times (N + 1,) of a sampler in the floating type of the day, or pairs (N, 2) where ``pairs`` allows them."""
+    """The times (N + 1,) of a sampler in the default float dtype, or pairs (N, 2) if ``pairs`` allows them."""
     require(isinstance(steps, int | np.integer) and steps >= 1, f"steps = {steps!r}; give a whole number >= 1")
     grid = default if time_grid is None else time_grid
     times = grid(sde, int(steps)) if callable(grid) else grid
@@ -106,10 +106,10 @@ def check_times(times: np.ndarray, sde: SDE) -> None:
 
 
 def in_double(function: Callable, arrays: tuple, static: tuple = ()):
-    """``function(*arrays, *static)`` in float64 where all arrays are concrete, as NumPy arrays; else as it is.
+    """``function(*arrays, *static)`` in float64, as NumPy arrays, if all arrays are concrete; unchanged otherwise.
 
-    Differences of log-SNRs lose digits in float32, and what depends on the grid alone costs nothing to do well. This
-    works inside an outer jit too, as long as the SDE and the times are not themselves traced.
+    Differences of log-SNRs lose digits in float32, and float64 is cheap for values that depend only on the grid. This
+    also works inside an outer jit, as long as the SDE and the times are not themselves traced.
     """
     if not all(is_concrete(leaf) for leaf in jax.tree.leaves(arrays)):
         return function(*arrays, *static)
@@ -145,6 +145,6 @@ def _ends(sde: SDE) -> Array:
 
 
 def _between(sde: SDE, log_snr: Array) -> Array:
-    """The times of these log-SNRs, with the two ends exactly as the SDE says."""
+    """The times of these log-SNRs, with the two end points exactly those of the SDE."""
     first, last = _ends(sde)
     return sde.time_of_log_snr(log_snr).at[0].set(first).at[-1].set(last)

@@ -44,7 +44,7 @@ class Heun(Method):
 
     @property
     def knows_x0(self) -> bool:
-        return not self.draws  # with churn it is known at the lifted x̂ alone
+        return not self.draws  # with churn it is known only at the noisier x̂
 
     def plan(self, sde, times):
         ratio = jnp.exp(-sde.log_snr(times) / 2)  # σ̃
@@ -55,7 +55,7 @@ class Heun(Method):
         gamma = min(self.s_churn / len(t), math.sqrt(2) - 1)
         lifted = jnp.where((at_t >= self.s_min) & (at_t <= self.s_max), (1 + gamma) * at_t, at_t)
         top = jnp.exp(-sde.log_snr(sde.t_max_sampling) / 2)
-        lifted = jnp.maximum(jnp.minimum(lifted, top), at_t)  # never noisier than where sampling begins
+        lifted = jnp.maximum(jnp.minimum(lifted, top), at_t)  # never noisier than the start of sampling
         t_hat = jnp.where(lifted > at_t, sde.time_of_log_snr(-2 * jnp.log(lifted)), t)
         alpha_hat = sde.alpha(t_hat)
         return rows | {
@@ -91,10 +91,10 @@ def heun(
     s_noise: int | float = 1.0,
     **options: Unpack[Options],
 ) -> Samples:
-    """Draw n samples with EDM's sampler: second order, two evaluations a step, one more for the last denoising.
+    """Draw n samples with EDM's sampler: second order, two evaluations per step, one more for the final denoising.
 
-    Deterministic unless S_churn > 0. S_min and S_max are bounds for σ/α. The default grid is EDM's, ρ = 7 in σ/α;
-    its 18 steps suit EDM's own range of σ/α, while the cosine and straight paths, with a wider one, need more.
+    Deterministic unless S_churn > 0. S_min and S_max are bounds on σ/α. The default grid is EDM's, ρ = 7 in σ/α;
+    EDM's 18 steps suit its own range of σ/α. The cosine and straight paths have a wider range and need more.
     """
     require(s_churn >= 0, f"s_churn = {s_churn}; it may not be negative")
     require(0 <= s_min <= s_max, f"s_min = {s_min}, s_max = {s_max}: 0 <= s_min <= s_max")

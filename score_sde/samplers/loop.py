@@ -1,7 +1,7 @@
-"""The one loop that every sampler on a fixed grid runs in.
+"""The loop shared by all samplers on a fixed grid.
 
-A ``Method`` says how to take one step; the loop owns everything else: the latents, the noise, the scan over the grid,
-what is recorded, which samples failed, and the last noiseless step. All of it is one compiled function; nothing
+A ``Method`` defines one step; the loop does everything else: the latents, the noise, the scan over the grid, the
+recording, the detection of failed samples, and the final noiseless step. It is one compiled function; nothing
 returns to the host between steps. Sample i depends on (key, i) alone.
 """
 
@@ -72,7 +72,7 @@ def solve(
 
 
 class _Run(NamedTuple):
-    """All that is static."""
+    """The static arguments."""
 
     method: Method
     n: int

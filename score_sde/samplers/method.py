@@ -20,46 +20,46 @@ class Step(NamedTuple):
     mean: Any
     """x without the noise of this step."""
     x0: Any = None
-    """The posterior mean at the state before the step, where the method knows it anyway."""
+    """The posterior mean at the state before the step, if the method computes it anyway."""
     memory: PyTree = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """How to take one step. Its fields are static: a method is part of what is compiled."""
+    """How to take one step. Its fields are static: they are compiled into the sampler."""
 
     def default_grid(self, sde: SDE, steps: int) -> Array | np.ndarray:
         return grids.log_snr(sde, steps)
 
     def plan(self, sde: SDE, times: Array) -> dict[str, Array]:
-        """What each step needs that depends on the grid alone, one row a step: "t", "s" and the method's coefficients.
+        """The coefficients that depend only on the grid, one row per step: "t", "s" and the method's own.
 
-        Computed once before the loop, in float64. A method may take more rows than the grid has steps; "step" then
-        says which step of the grid each row belongs to.
+        Computed once before the loop, in float64. A method may use more rows than the grid has steps; "step" then
+        gives the grid step of each row.
         """
         raise NotImplementedError
 
     def rows(self, sde: SDE, times: Array | np.ndarray) -> dict[str, Array | np.ndarray]:
-        """The plan, evaluated in float64 where the grid is concrete."""
+        """The plan, evaluated in float64 if the grid is concrete."""
         return dict(grids.in_double(_plan, (sde, times), (self,)))
 
     @property
     def draws(self) -> int:
-        """Standard normal draws that one row uses."""
+        """The number of standard normal draws per row."""
         return 0
 
     @property
     def evaluations(self) -> int:
-        """Evaluations of the model that one row makes."""
+        """The number of model evaluations per row."""
         return 1
 
     @property
     def knows_x0(self) -> bool:
-        """Whether a step knows the posterior mean at x_t; if not, recording it costs an evaluation."""
+        """Whether a step computes the posterior mean at x_t; if not, recording it costs an evaluation."""
         return True
 
     def begin(self, x: Array) -> PyTree:
-        """What is remembered from step to step, before the first."""
+        """The method's memory before the first step."""
         return None
 
     def step(self, model: Denoiser, x: Array, row: dict, noise: Array, memory: PyTree, condition: Condition) -> Step:
@@ -67,8 +67,8 @@ class Method:
 
 
 def make_rows(method: Method, sde: SDE, times: Array | np.ndarray) -> dict[str, Array | np.ndarray]:
-    """The method's plan in the type of the times, with "i", the number of the row, and "step" beside it."""
-    with np.errstate(all="ignore"):  # what is not finite is found below
+    """The method's plan in the dtype of the times, together with "i", the row number, and "step"."""
+    with np.errstate(all="ignore"):  # non-finite values are detected below
         rows = method.rows(sde, times)
     who = type(method).__name__
     missing = {"t", "s"} - set(rows)

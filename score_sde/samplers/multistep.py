@@ -1,19 +1,19 @@
 """Exponential multistep solvers of any order: DPM-Solver++ 1M, 2M, 3M and beyond, their SDE form, and UniPC.
 
 The step from ℓ_i to ℓ_{i+1} integrates the polynomial through the last p predictions; see ``exponential.py``. It needs
-p − 1 earlier points. They come from a start-up that keeps the order: the polynomial through what is known so far gives
-the next point, and each time there is one point more, the earlier ones are improved with the higher polynomial:
+p − 1 earlier points. A start-up that preserves the order provides them: the polynomial through the known predictions
+gives the next point, and each new point raises the degree of the polynomial, with which the earlier points are redone:
 
     evaluate x̂_0;   x_1 from {x̂_0}: evaluate x̂_1;   x_1, x_2 from {x̂_0, x̂_1}: evaluate both;
     x_1, x_2, x_3 from {x̂_0, x̂_1, x̂_2}: evaluate all three; …
 
-until x̂_0 … x̂_{p−2} are known with error O(h^{p−1}), which costs (p − 2)(p − 3)/2 evaluations more than the steps that
-it covers: nothing for p <= 3, one for p = 4. Then x_{p−2} = ∫ of the polynomial through all of them has error O(h^p).
+until x̂_0 … x̂_{p−2} are known with error O(h^{p−1}). This costs (p − 2)(p − 3)/2 evaluations more than the steps it
+covers: none for p <= 3, one for p = 4. Then x_{p−2} = ∫ of the polynomial through all of them has error O(h^p).
 
-UniPC (Zhao et al. 2023) uses x̂_{i+1}, once evaluated, also to correct x_{i+1}, with the polynomial through p + 1
-points: one order more at no cost. Here both its predictor and its corrector have the exact weights.
+UniPC (Zhao et al. 2023) also uses x̂_{i+1}, once evaluated, to correct x_{i+1} with the polynomial through p + 1
+points: one order more at no cost. Here its predictor and its corrector both have the exact weights.
 
-Every variant is one list of rows. Each row evaluates the model once, and takes two linear combinations:
+Every variant is a list of rows. Each row evaluates the model once and forms two linear combinations:
 
     memory[slot] = x̂(x, t);   base ← c base + e x + u · memory;   x ← d base + w · memory + noise_std z.
 """
@@ -39,7 +39,7 @@ MAX_ORDER = 6
 
 
 class Base(IntEnum):
-    """What becomes of the base in a row."""
+    """How a row updates the base."""
 
     MOVE = 0  # base ← x
     KEEP = 1  # base ← base
@@ -47,8 +47,8 @@ class Base(IntEnum):
 
 
 class Span(NamedTuple):
-    """One linear combination: from the point ``start`` to ``end``, by the polynomial through ``nodes`` predictions, of which
-    ``newest`` is the last. Without nodes and length it is nothing.
+    """One linear combination: from the point ``start`` to ``end``, by the polynomial through ``nodes`` predictions,
+    the last of which is ``newest``. A span without nodes and length has no effect.
     """
 
     start: int = 0
@@ -58,7 +58,7 @@ class Span(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Evaluate at point ``node``; then the base, then x."""
+    """Evaluate at point ``node``, then update the base, then x."""
 
     node: int
     base: Base
@@ -68,7 +68,7 @@ class Row(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Multistep(Method):
-    """``order`` p: the points of the predictor's polynomial. With ``correct``, one more for the corrector's."""
+    """``order`` p: the points of the predictor's polynomial. The corrector, with ``correct``, uses one more."""
 
     order: int
     form: Literal["data", "noise"] = "data"
@@ -87,7 +87,7 @@ class Multistep(Method):
     def rows(self, sde, times):
         known = super().rows(sde, times)
         alpha, sigma, l = known["alpha"], known["sigma"], known["l"]
-        xp = l.__array_namespace__()  # NumPy where the grid is concrete: nothing to compile
+        xp = l.__array_namespace__()  # NumPy if the grid is concrete: nothing to compile
         own, other = (sigma, alpha) if self.form == "data" else (alpha, sigma)
         tau2 = self.stochasticity**2
         rate = 1 + tau2 if self.form == "data" else -1.0
@@ -124,9 +124,9 @@ class Multistep(Method):
         }
 
     def program(self, steps: int) -> list[Row]:
-        """The start-up, if it keeps the order, and then a row for each step."""
+        """The rows of the start-up, if it preserves the order, then one row per step."""
         order = min(self.order, steps)
-        points = order + self.correct  # of the polynomial that decides the order
+        points = order + self.correct  # of the polynomial that determines the order
         rows: list[Row] = []
         first = 0
         if points > 2 and self.keeps_order:
@@ -149,7 +149,7 @@ class Multistep(Method):
 
     @property
     def keeps_order(self) -> bool:
-        """Whether the start-up keeps the order; the published schemes and those with noise begin with low orders."""
+        """Whether the start-up preserves the order; the published and the stochastic schemes begin with low orders."""
         return self.coefficients == "exact" and self.stochasticity == 0
 
     def begin(self, x):
@@ -187,16 +187,16 @@ def dpm_solver(
     lower_order_final: bool = False,
     **options: Unpack[Options],
 ) -> Samples:
-    """Draw n samples with the exponential multistep solver of this order (DPM-Solver++ where form is "data").
+    """Draw n samples with the exponential multistep solver of this order (DPM-Solver++ if form is "data").
 
-    Unless given, form is "data" up to order 2 and for the SDE, and "noise" above: on exact mixtures order 3 is then
-    2 to 6 times closer at 10 evaluations (experiments/solver_frontier), and order 4 shows its slope from 100 steps on
-    (3.9 to 4.3; in data form 3.5 to 4.0 over 100 to 800 steps). With strong guidance the data form is the steadier one
-    (Lu et al. 2022b).
+    The default form is "data" up to order 2, for the SDE and for the published coefficients, otherwise "noise": on
+    exact mixtures order 3 is then 2 to 6 times closer at 10 evaluations (experiments/solver_frontier), and order 4
+    shows its slope from 100 steps on (3.9 to 4.3; in data form 3.5 to 4.0 over 100 to 800 steps). With strong
+    guidance the data form is more stable (Lu et al. 2022b).
 
-    One evaluation a step, (p − 2)(p − 3)/2 for the start-up of p > 3, and one for the last denoising. stochasticity 1
-    with order 2 is the solver for the reverse SDE ("2M SDE"). coefficients="published" are those printed for
-    DPM-Solver++, whose 3M has second order only. lower_order_final ends with orders …, 2, 1.
+    One evaluation per step, (p − 2)(p − 3)/2 for the start-up of p > 3, and one for the final denoising. order 2 with
+    stochasticity 1 solves the reverse SDE ("2M SDE"). coefficients="published" are those of the DPM-Solver++ paper,
+    whose 3M has only second order. lower_order_final ends with orders …, 2, 1.
     """
     require(
         isinstance(order, int) and 1 <= order <= MAX_ORDER,
@@ -228,9 +228,9 @@ def unipc(
     lower_order_final: bool = False,
     **options: Unpack[Options],
 ) -> Samples:
-    """Draw n samples with UniPC: a predictor of this order, whose every step is corrected to one order more.
+    """Draw n samples with UniPC: a predictor of this order, and a corrector that adds one order to each step.
 
-    One evaluation a step, (p − 1)(p − 2)/2 for the start-up of order p > 2, and one for the last denoising.
+    One evaluation per step, (p − 1)(p − 2)/2 for the start-up of order p > 2, and one for the final denoising.
     """
     require(
         isinstance(order, int) and 1 <= order < MAX_ORDER,

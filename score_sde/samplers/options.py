@@ -1,4 +1,4 @@
-"""What every sampler takes besides its own arguments."""
+"""The arguments that all samplers share."""
 
 from collections.abc import Callable
 from typing import Literal, TypedDict
@@ -15,32 +15,32 @@ Final = Literal["denoise", "mean", "none"]
 
 
 class Options(TypedDict, total=False):
-    """What every sampler takes besides its own arguments."""
+    """The arguments that all samplers share."""
 
     condition: Condition
-    """Passed to the model; its leaves lead with n."""
+    """Passed to the model; the leading axis of its leaves is n."""
     x_init: Array
-    """(n, *shape): start from this state at time_grid[0], which may lie below t_max. Unless given, from the prior."""
+    """(n, *shape): the state at time_grid[0], which may lie below t_max. The default is a draw from the prior."""
     time_grid: grids.Grids
-    """A function of ``grids`` or an array of times; an array also decides the number of steps."""
+    """A function of ``grids`` or an array of times; an array also determines the number of steps."""
     start: int | Array
-    """The index of the first sample, or (n,) the index of each: sample i depends on (key, i) alone."""
+    """The index of the first sample, or (n,) the index of each. Sample i depends on (key, i) alone."""
     final: Final
-    """"denoise": one more evaluation takes x to the posterior mean of x_0 (the default). "mean": the last step is
-    taken without its noise. "none": x at the last time of the grid as it is."""
+    """"denoise" (the default): one more evaluation gives the posterior mean of x_0. "mean": the last step omits its
+    noise. "none": x at the last time of the grid."""
     record: Callable[[Array, Array, Array], PyTree] | None
-    """Keep ``record(t, x_t, x0)`` on the way, x0 the posterior mean at x_t. Define it once: a new function is a new
-    compilation."""
+    """Store ``record(t, x_t, x0)`` during sampling; x0 is the posterior mean at x_t. Define the function once: each new
+    function is compiled anew."""
     save_every: int
-    """Record every so many steps, the first included."""
+    """Record every ``save_every``-th step, from the first on."""
     noise: Array | None
-    """(steps, draws, n, *shape): the standard normal draws themselves, in place of those made from the key."""
+    """(steps, draws, n, *shape): standard normal draws to use instead of those made from the key."""
     progress: Callable[[int, int], None] | None
     """Called with (steps done, steps) between compiled chunks of the grid; see ``generate``."""
 
 
 def check_arguments(n, shape, condition, x_init, start, final, save_every) -> tuple[Array, Array | None]:
-    """The index of every sample, and x_init as an array; a ValueError for what cannot be used."""
+    """The index of every sample, and x_init as an array; invalid arguments raise a ValueError."""
     require(isinstance(n, int | np.integer) and int(n) >= 1, f"n = {n!r}; give a whole number of samples >= 1")
     require(final in ("denoise", "mean", "none"), f'final = {final!r}; allowed: "denoise", "mean", "none"')
     require(

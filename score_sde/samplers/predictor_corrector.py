@@ -34,7 +34,7 @@ class PredictorCorrector(Method):
 
     @property
     def draws(self) -> int:
-        return self.corrections + 1  # in the order of their use; the predictor's is drawn even if nobody uses it
+        return self.corrections + 1  # in the order of use; the predictor's is drawn even without a predictor
 
     @property
     def evaluations(self) -> int:
@@ -73,14 +73,14 @@ def predictor_corrector(
     corrector: Corrector | None = None,
     **options: Unpack[Options],
 ) -> Samples:
-    """Draw n samples with any predictor and any corrector; None leaves one out.
+    """Draw n samples with any predictor and any corrector; None omits either one.
 
-    The default grid has ``steps`` steps, even in t, down to t_min_sampling, and a denoising step ends the run. The
-    original code's scheme, for numbers that are to be compared with the paper's, is::
+    The default grid, ``grids.native``, has ``steps`` steps down to t_min_sampling; a denoising step follows. For
+    numbers comparable with the paper, use the scheme of the original code::
 
         predictor_corrector(..., time_grid=ss.samplers.grids.published, final="mean")
 
-    and its Langevin corrector is ``Langevin(snr, norms="batch")``.
+    whose Langevin corrector is ``Langevin(snr, norms="batch")``.
     """
     require(predictor is not None or corrector is not None, "predictor and corrector are both None; give one")
     return solve(PredictorCorrector(predictor, corrector), model, key, n, shape, steps, pairs=True, **options)

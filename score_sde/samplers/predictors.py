@@ -1,7 +1,7 @@
 """Predictors: one step of the reverse process from t to s < t. They return the new x, and x without the step's noise.
 
 A predictor is a frozen dataclass with ``step(model, x, t, s, noise, condition) -> (x_s, mean)``; t and s are () or
-(batch,). Write your own and give it to ``predictor_corrector``: nothing else needs to know of it.
+(batch,). You can pass your own predictor to ``predictor_corrector`` without registering it.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ Time = Float[Array, "..."]
 
 @runtime_checkable
 class Predictor(Protocol):
-    """What ``predictor_corrector`` asks of a predictor."""
+    """The interface of a predictor for ``predictor_corrector``."""
 
     def step(
         self, model: Denoiser, x: Sample, t: Time, s: Time, noise: Sample, condition: Condition = None
@@ -53,8 +53,8 @@ class EulerMaruyama:
 class ReverseDiffusion:
     """The forward chain x_t = x_s + F + G ε reversed in the same discretization (Song et al. 2021, eq. 46):
 
-    x_s = x_t − F + G² ∇log p + G z;  as probability flow (appendix D.3) half the score and no noise. F and G are
-    ``sde.discretize``: DDPM's chain for VP, SMLD's for VE, Euler's for all others.
+    x_s = x_t − F + G² ∇log p + G z;  the probability flow (appendix D.3) has half the score and no noise. F and G come
+    from ``sde.discretize``: DDPM's chain for VP, SMLD's for VE, Euler's for all others.
     """
 
     probability_flow: bool = False
@@ -100,7 +100,7 @@ class Ancestral:
 
 
 def chain(sde: SDE, t: Time, s: Time) -> tuple[Time, Time]:
-    """The discrete chain's step from s up to t as x_t = k x_s + G ε: (k, G). F is linear in x, so F(1) = k − 1."""
+    """(k, G) of the discrete chain's step from s to t, x_t = k x_s + G ε. F is linear in x, so F(1) = k − 1."""
     t = jnp.asarray(t)
     one = jnp.ones(t.shape or (1,), t.dtype)
     F, G = sde.discretize(one, t, s)

@@ -1,4 +1,4 @@
-"""The general reverse family, from the probability flow to the reverse SDE, by Euler–Maruyama and by Heun's rule."""
+"""The family of reverse processes from the probability flow to the reverse SDE, by Euler–Maruyama or Heun's rule."""
 
 import dataclasses
 from typing import Literal, Unpack
@@ -80,7 +80,7 @@ def reverse_sde(
 ) -> Samples:
     """Draw n samples of the reverse SDE (stochasticity λ = 1), the probability flow (0), or any in between.
 
-    The grid is even in t. Heun's rule makes two evaluations a step; it has second order for λ = 0.
+    The default is ``grids.native``. Heun's rule makes two evaluations per step and has second order for λ = 0.
     """
     check_stochasticity(stochasticity)
     require(rule in ("euler", "heun"), f'rule = {rule!r}; allowed: "euler", "heun"')

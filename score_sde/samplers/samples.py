@@ -1,4 +1,4 @@
-"""What every sampler returns, and what belongs to one sample: its latent, its noise, and whether it failed."""
+"""The result of a sampler, and the quantities of each sample: its latent, its noise, and whether it failed."""
 
 import dataclasses
 
@@ -13,33 +13,33 @@ from score_sde.sde import SDE
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """What a sampler returns. A pytree."""
+    """The result of a sampler. A pytree."""
 
     x: Float[Array, "n *shape"]
     nfe: Int[Array, "n"]
-    """Passes forward through the network that each sample needed: a guided model pays two for each call."""
+    """Forward passes through the network for each sample; a guided model makes two per call."""
     calls: Int[Array, ""]
-    """Batched calls of the model that were made."""
+    """The number of batched calls of the model."""
     failed_at: Int[Array, "n"]
-    """The step at which a sample became non-finite, or its solver gave up; −1 is fine."""
+    """The step at which a sample became non-finite or its solver gave up; −1 if it did not fail."""
     index: Int[Array, "n"]
-    """Which sample each one is: it depends on (key, index) alone."""
+    """The index of each sample, which depends on (key, index) alone."""
     record: PyTree = None
-    """What ``record`` kept, one entry every ``save_every`` steps along the first axis."""
+    """The results of ``record``, one entry per ``save_every`` steps along the first axis."""
     pullbacks: Int[Array, "n"] | int = 0
-    """Pullbacks through the network that each sample needed, by a model that takes gradients."""
+    """Pullbacks through the network for each sample, in a model that takes gradients."""
 
 
 pytree.register(Samples, static_unless_told=False)
 
 
 def trajectory(t: Array, x: Array, x0: Array) -> dict[str, Array]:
-    """A ready ``record``: everything, for plots and films."""
+    """A ``record`` function that stores everything, for plots and films."""
     return {"t": t, "x": x, "x0": x0}
 
 
 def latents(sde: SDE, key: Key[Array, ""], index: Int[Array, "n"], shape: tuple[int, ...], t: ArrayLike) -> Array:
-    """Draws of the prior, scaled to σ(t) where sampling begins below t_max_sampling."""
+    """Draws from the prior, scaled to σ(t) if sampling starts below t_max_sampling."""
     z = jax.vmap(lambda i: sde.prior_sample(jax.random.fold_in(jax.random.fold_in(key, i), 0), shape))(index)
     return z * (sde.sigma(t) / sde.sigma(sde.t_max_sampling)).astype(z.dtype)
 
@@ -54,6 +54,6 @@ def draw_noise(key: Key[Array, ""], index: Int[Array, "n"], i: ArrayLike, shape:
 
 
 def note_failures(failed_at: Int[Array, "n"], x: Array, step: ArrayLike) -> Int[Array, "n"]:
-    """Note the step for the samples that are not finite now, unless they failed before."""
+    """Record the step of the samples that are now non-finite, unless they failed before."""
     finite = jnp.all(jnp.isfinite(x), axis=tuple(range(1, x.ndim)))
     return jnp.where(finite | (failed_at >= 0), failed_at, step)

@@ -1,4 +1,4 @@
-"""Forward processes: an SDE is α(t) and σ(t); see ``base.py`` for what follows from them."""
+"""Forward processes: an SDE is defined by α(t) and σ(t); see ``base.py``."""
 
 from score_sde.sde.base import SDE
 from score_sde.sde.flow_matching import FlowMatching

@@ -1,15 +1,15 @@
-"""Forward processes: how data turns into noise.
+"""Forward processes, from data to noise.
 
 A linear SDE  dx = f(t) x dt + g(t) dW  is fully described by its marginal
 
     x_t = α(t) x_0 + σ(t) ε,   ε ~ N(0, I),
 
-so an SDE here *is* the two functions α and σ. Everything else follows in the base class by differentiation
+so an SDE is defined by the two functions α and σ. The base class derives everything else by differentiation
 (Song et al. 2021, eq. 29; Kingma et al. 2021, eq. 9-11):
 
     f(t) = d log α / dt,   g²(t) = dσ²/dt − 2 f σ²,   λ(t) = log α²/σ²  (log-SNR).
 
-A new SDE is two lines::
+A new SDE takes two lines::
 
     class Gentle(ss.SDE):
         def log_alpha(self, t): return -2 * t**2
@@ -33,7 +33,7 @@ from score_sde.checks import Sample, Times, as_step, as_time, per_sample, requir
 
 
 def of_time(method: Callable) -> Callable:
-    """A method of t alone whose argument is checked and made an array first."""
+    """Decorate a method of t alone: its argument is checked and converted to an array."""
 
     @wraps(method)
     def checked(self, t: ArrayLike) -> Times:
@@ -50,10 +50,10 @@ def derivative(function: Callable[[Array], Array], t: Times) -> Times:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SDE:
     """x_t = α(t) x_0 + σ(t) ε for t from 0 (data) to ``t_max`` (noise). Subclasses define ``sigma`` and one of
-    ``alpha`` and ``log_alpha`` (whichever keeps its digits; the other follows).
+    ``alpha`` and ``log_alpha`` (the more accurate one; the other follows).
 
-    ``t_min`` and ``t_max`` bound losses and likelihoods; ``t_min_sampling`` and ``t_max_sampling`` are where samplers
-    end and begin. Fields are static parts of the pytree; ``field(metadata={"static": False})`` makes one a leaf.
+    ``t_min`` and ``t_max`` bound losses and likelihoods; samplers start at ``t_max_sampling`` and end at
+    ``t_min_sampling``. Fields are static parts of the pytree; ``field(metadata={"static": False})`` makes one a leaf.
     """
 
     t_min: float = 1e-5
@@ -62,7 +62,7 @@ class SDE:
     t_max_sampling: float = 1.0
 
     time_power: ClassVar[float] = 1.0
-    """The paper's sampling times are even in t^(1/time_power): 1 for uniform times, 7 for EDM's."""
+    """The paper's sampling times are uniform in t^(1/time_power): 1 for uniform times, 7 for EDM's."""
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -104,7 +104,7 @@ class SDE:
         """σ(t), the standard deviation of the noise."""
         raise TypeError(f"{type(self).__name__} does not define sigma(t)")
 
-    # What follows from them.
+    # Quantities derived from them.
 
     @of_time
     def alpha_dot(self, t: Times) -> Times:
@@ -113,7 +113,7 @@ class SDE:
 
     @of_time
     def sigma_dot(self, t: Times) -> Times:
-        """σ'(t) = dσ/dt (where σ leaves 0 like √t, its value just above t = 0)."""
+        """σ'(t) = dσ/dt (at t = 0, its value just above it, because σ may grow like √t there)."""
         return derivative(self.sigma, self._above_zero(t))
 
     @of_time
@@ -127,7 +127,7 @@ class SDE:
 
     @of_time
     def diffusion(self, t: Times) -> Times:
-        """g(t) = √(2σ(σ' − fσ)). As f <= 0 and σ' >= 0 nothing cancels; ∞ where α reaches 0."""
+        """g(t) = √(2σ(σ' − fσ)). There is no cancellation, as f <= 0 and σ' >= 0; ∞ where α reaches 0."""
         t = self._above_zero(t)
         sigma = self.sigma(t)
         return jnp.sqrt(2 * sigma * (derivative(self.sigma, t) - self.drift_rate(t) * sigma))
@@ -138,9 +138,9 @@ class SDE:
         return 2 * (self.log_alpha(t) - jnp.log(self.sigma(t)))
 
     def time_of_log_snr(self, log_snr: ArrayLike) -> Times:
-        """The t at which λ(t) = ``log_snr``; a value that λ does not take gives the nearer end of [0, t_max].
+        """The t at which λ(t) = ``log_snr``; a value outside the range of λ gives the nearer end of [0, t_max].
 
-        Bisection, then one Newton step, which polishes and carries the derivative dt/dλ = 1/λ'(t).
+        Bisection, then one Newton step, which refines t and gives the derivative dt/dλ = 1/λ'(t).
         """
         level = jnp.asarray(log_snr) * 1.0
 
@@ -168,22 +168,22 @@ class SDE:
         return ratio, (sigma_t - kept) * (sigma_t + kept)
 
     def discretize(self, x: Sample, t: ArrayLike, s: ArrayLike) -> tuple[Array, Times]:
-        """One step of the discrete chain from s up to t, x_t = x_s + F + G ε, as (F, G); here Euler's:
+        """(F, G) of one step of the discrete chain from s to t, x_t = x_s + F + G ε; here Euler's:
 
         F = f(t) x (t − s),  G = g(t) √(t − s). VP and VE override it with the chains of DDPM and SMLD.
-        s may lie below 0: the original's last step does.
+        s may lie below 0, as in the last step of the original code.
         """
         t, s = as_step(t, s, self.t_max, x, lowest=-math.inf)
         return per_sample(t - s, x) * self.drift(x, t), self.diffusion(t) * jnp.sqrt(t - s)
 
     @of_time
     def discrete_alpha(self, t: Times) -> Times:
-        """The α at time t of the chain that ``discretize`` steps along; without a chain of its own, α(t)."""
+        """α at time t of the chain of ``discretize``, or α(t) if the SDE has no chain of its own."""
         return self.alpha(t)
 
     @of_time
     def discrete_sigma(self, t: Times) -> Times:
-        """The σ at time t of the chain that ``discretize`` steps along; without a chain of its own, σ(t)."""
+        """σ at time t of the chain of ``discretize``, or σ(t) if the SDE has no chain of its own."""
         return self.sigma(t)
 
     # The two ends.
@@ -200,15 +200,15 @@ class SDE:
         return self.sigma(self.t_max)
 
     def prior_sample(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
-        """A draw from the prior, of the whole ``shape`` given."""
+        """A draw from the prior with this full ``shape``."""
         return self.prior_std * jax.random.normal(key, shape)
 
     def prior_log_prob(self, x: Sample) -> Float[Array, "batch"]:
-        """log N(x; 0, prior_std² I), one value for each sample."""
+        """log N(x; 0, prior_std² I), one value per sample."""
         dimensions = math.prod(x.shape[1:])
         z = x / per_sample(self.prior_std, x)
         return -0.5 * sum_over_sample(z**2) - dimensions * (0.5 * math.log(2 * math.pi) + jnp.log(self.prior_std))
 
     def _above_zero(self, t: Times) -> Times:
-        """Where σ leaves 0 like √t, σ' is infinite at t = 0 though g is not: take the limit from just above."""
+        """t, moved just above 0: where σ grows like √t, σ' is infinite at t = 0 although g is finite."""
         return jnp.maximum(t, 1e-20 * self.t_max)

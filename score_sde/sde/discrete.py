@@ -1,4 +1,4 @@
-"""Discrete chains of noise levels k = 0 … N − 1, read at continuous times t = k/(N − 1)."""
+"""Discrete chains of noise levels k = 0 … N − 1 at the continuous times t = k/(N − 1)."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,12 +9,12 @@ from score_sde.checks import Times, require
 
 
 def level_at(t: Times, num_scales: int) -> Int[Array, "..."]:
-    """The level k = t (N − 1), cut down to an integer as the original does."""
+    """The level k = t (N − 1), rounded down as in the original."""
     return jnp.floor(t * (num_scales - 1)).astype(int)
 
 
 def time_of_level(k: ArrayLike, num_scales: int) -> Times:
-    """The time t = k/(N − 1), rounded up so that ``level_at`` finds the same level again."""
+    """The time t = k/(N − 1), rounded up so that ``level_at`` returns the same level."""
     t = jnp.nextafter(jnp.asarray(k) / (num_scales - 1), np.inf)
     return jnp.minimum(t, 1.0)
 
@@ -22,10 +22,10 @@ def time_of_level(k: ArrayLike, num_scales: int) -> Times:
 def levels_between(
     t: Times, s: Times, num_scales: int, t_max: float
 ) -> tuple[Int[Array, "..."], Int[Array, "..."], Times]:
-    """The levels (k_s, k_t] that a step between s and t covers, as k_s and k_t, and its share of them.
+    """(k_s, k_t, share): the levels (k_s, k_t] that a step between s and t covers, and its share of them.
 
-    A step covers at least one level; where it is shorter than a level (a grid finer than the chain) its share of that
-    level is returned.
+    A step covers at least one level. If it is shorter than a level (a grid finer than the chain), ``share`` is its
+    fraction of that level; otherwise it is 1.
     """
     require(t_max <= 1, f"t_max = {t_max}; the discrete chain of num_scales levels ends at t = 1")
     span = (t - s) * num_scales

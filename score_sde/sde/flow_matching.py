@@ -11,7 +11,7 @@ class FlowMatching(SDE):
     """Straight paths (Lipman et al. 2023; Liu et al. 2023): α = 1 − t, σ = t.
 
     α(1) = 0: f, g and λ are infinite at t = 1, so samplers begin at ``t_max_sampling`` (λ ≈ −14); α, σ and their
-    derivatives are finite up to t = 1 itself.
+    derivatives are finite up to and including t = 1.
     """
 
     _: dataclasses.KW_ONLY

@@ -41,7 +41,7 @@ class VE(SDE):
         return self.sigma_min * jnp.exp(t * math.log(self.sigma_max / self.sigma_min))
 
     def transition(self, t: ArrayLike, s: ArrayLike) -> tuple[Times, Times]:
-        """In closed form, as the difference of two variances loses all digits near t = 0."""
+        """In closed form, because the difference of two variances loses all digits near t = 0."""
         t, s = as_step(t, s, self.t_max)
         log_growth = 2 * (t - s) * math.log(self.sigma_max / self.sigma_min)
         return jnp.ones_like(log_growth), -(self.sigma(t) ** 2) * jnp.expm1(-log_growth)

@@ -1,4 +1,4 @@
-"""Processes that keep data of unit variance near unit variance: VP (DDPM), sub-VP and the cosine."""
+"""Processes that approximately preserve unit variance: VP (DDPM), sub-VP and the cosine."""
 
 import dataclasses
 import math
@@ -38,7 +38,7 @@ class VP(SDE):
         return jnp.sqrt(-jnp.expm1(2 * self.log_alpha(t)))
 
     def transition(self, t: ArrayLike, s: ArrayLike) -> tuple[Times, Times]:
-        """In closed form, as the difference of two variances loses digits over short steps (3e-4 at s = 0.999 t)."""
+        """In closed form, because the difference of two variances is inaccurate for short steps (3e-4 at s = 0.999 t)."""
         t, s = as_step(t, s, self.t_max)
         log_ratio = -(t - s) * (self.beta_min / 2 + (self.beta_max - self.beta_min) * (t + s) / 4)
         return jnp.exp(log_ratio), -jnp.expm1(2 * log_ratio)
@@ -58,13 +58,13 @@ class VP(SDE):
     def discretize(self, x: Sample, t: ArrayLike, s: ArrayLike) -> tuple[Array, Times]:
         """DDPM's chain: F = (√(1 − β) − 1) x,  G = √β, with 1 − β the product of 1 − β_k over the levels from s to t.
 
-        On the chain's own grid, t − s = 1/N, that is β_k with k = t (N − 1) cut down, as in the original.
+        On the chain's own grid, t − s = 1/N, β = β_k with k = t (N − 1) rounded down, as in the original.
         """
         t, s = as_step(t, s, self.t_max, x, lowest=-math.inf)
         log_keep = np.log1p(-self.discrete_betas())
         k_s, k_t, share = levels_between(t, s, self.num_scales, self.t_max)
         total = np.concatenate([[0.0], np.cumsum(log_keep)])  # total[k + 1]: levels 0 … k
-        # One level is read directly: as a difference of two sums it would lose digits.
+        # A single level is read directly: a difference of two sums would lose digits.
         one = jnp.asarray(log_keep, t.dtype)[k_t]
         many = jnp.asarray(total, t.dtype)[k_t + 1] - jnp.asarray(total, t.dtype)[k_s + 1]
         log_kept = share * jnp.where(k_t - k_s == 1, one, many)
@@ -113,7 +113,7 @@ class Cosine(SDE):
     α = cos θ(t)/cos θ(0),  θ(t) = π/2 (t + offset)/(1 + offset),  σ² = 1 − α²;  offset 0 is α = sin(π(1 − t)/2).
 
     α(1) = 0: f, g and λ are infinite at t = 1, so samplers begin at ``t_max_sampling`` (λ ≈ −14); α, σ and their
-    derivatives are finite up to t = 1 itself. The offset is 0 unless given.
+    derivatives are finite up to and including t = 1.
     """
 
     offset: float = 0.0
@@ -127,13 +127,13 @@ class Cosine(SDE):
 
     @of_time
     def alpha(self, t: Times) -> Times:
-        # cos near t = 0 and sin of the rest of the way near t = 1: each keeps the digits of α and of α' there.
+        # cos for t < 1/2, sin of the remaining angle above: each keeps full precision in α and α' near its end.
         turn, rest = self._theta_0 + math.pi / 2 * t / (1 + self.offset), math.pi / 2 * (1 - t) / (1 + self.offset)
         return jnp.where(t < 0.5, jnp.cos(turn), jnp.sin(rest)) / math.cos(self._theta_0)
 
     @of_time
     def sigma(self, t: Times) -> Times:
-        # cos²θ_0 − cos²θ_t = sin(θ_t − θ_0) sin(θ_t + θ_0): nothing cancels near t = 0.
+        # cos²θ_0 − cos²θ_t = sin(θ_t − θ_0) sin(θ_t + θ_0): no cancellation near t = 0.
         turn = math.pi / 2 * t / (1 + self.offset)
         if self.offset == 0:
             return jnp.sin(turn)
