@@ -1,6 +1,8 @@
 """Where randomness comes from: one key for each example or sample, folded with one number for each purpose.
 
-    training     example i of step k       fold_in(fold_in(fold_in(key, k), i), purpose)
+    training     first parameters          fold_in(key, INITIALISATION)
+                 which examples, flips     a hash of (seed, epoch, index); see data/batches.py
+                 example i of step k       fold_in(fold_in(fold_in(key, k), i), purpose)
     sampling     sample i                  fold_in(fold_in(key, i), 0) for its latent, 1 + r for the noise of row r
     evaluation   example i                 fold_in(fold_in(key, i), purpose)
 
@@ -27,7 +29,7 @@ class Purpose(IntEnum):
     DEQUANTIZATION = 4
 
 
-INITIALISATION = 0x1217  # what the seed's key is folded with for the first parameters; steps are counted from 0
+INITIALISATION = 0x1217  # also the key of step 4631, but examples fold that twice more: no draw is shared
 
 
 def check_key(key: Any) -> None:

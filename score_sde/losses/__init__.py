@@ -1,7 +1,8 @@
 """Denoising score matching: losses, weightings of the noise levels, and distributions of the times.
 
 A loss is a function (model, x0, keys, condition) -> one value per example; you can write your own with this
-signature. A weighting is a function (sde, t) -> w and determines *what* is minimised. The times determine *how* it is
+signature. A weighting is a function (sde, t) -> w (``edm(...)`` and ``min_snr(gamma)``
+return one) and determines *what* is minimised. The times determine *how* it is
 estimated and cancel in the expectation.
 """
 

@@ -34,7 +34,10 @@ def denoising(
     times: Times = Uniform(),  # noqa: B008 (a frozen value)
     reduce: Reduce = "mean",
 ) -> Float[Array, "batch"]:
-    """w(t)/(q(t) (t_end − t_min)) ‖ε̂(x_t, t) − ε‖² with t ~ q: an estimate of ∫ w E‖ε̂ − ε‖² dt/(t_end − t_min)."""
+    """w(t)/(q(t) (t_end − t_min)) ‖ε̂(x_t, t) − ε‖² with t ~ q: an estimate of ∫ w E‖ε̂ − ε‖² dt/(t_end − t_min).
+
+    ‖·‖² is the mean over the dimensions, or half their sum (``reduce``). For t_end see ``times.span``.
+    """
     _check(x0, keys)
     u = for_each(keys, Purpose.TIME, jax.random.uniform)
     noise = for_each(keys, Purpose.NOISE, lambda key: jax.random.normal(key, x0.shape[1:], x0.dtype))
@@ -77,7 +80,10 @@ def discrete(
     *,
     reduce: Reduce = "mean",
 ) -> Float[Array, "batch"]:
-    """‖ε̂(x_k, t_k) − ε‖² at a random level k of the SDE's own chain: DDPM's loss for VP, SMLD's for VE."""
+    """‖ε̂(x_k, t_k) − ε‖² at a random level k of the SDE's own chain: DDPM's loss for VP, SMLD's for VE.
+
+    It has no weighting.
+    """
     _check(x0, keys)
     k = for_each(keys, Purpose.TIME, lambda key: jax.random.randint(key, (), 0, _levels(model.sde)))
     noise = for_each(keys, Purpose.NOISE, lambda key: jax.random.normal(key, x0.shape[1:], x0.dtype))

@@ -1,7 +1,8 @@
 """Weightings of a loss: w(t) in  ∫ w(t) E‖ε̂ − ε‖² dt / (t_end − t_min).
 
 Every weighting applies to the error of the noise. As α (x̂ − x_0) = −σ (ε̂ − ε), a weight for the error of the
-mean is multiplied by σ²/α² = 1/SNR, and one for the error of the score by 1/σ².
+mean is multiplied by σ²/α² = 1/SNR, and one for the error of the score by 1/σ². (Song et al.'s λ(t) is w(t) σ² here; λ
+alone is the log-SNR.)
 """
 
 from collections.abc import Callable
@@ -42,10 +43,10 @@ def truncated_snr(sde: SDE, t: Values) -> Values:
 
 
 def emphasise(weighting: Weighting, times: Times) -> Weighting:
-    """A weighting multiplied by a density of times relative to the uniform density.
+    """w(t) q(t), where q is the density of ``times`` relative to uniform times.
 
-    For papers that specify a weight *and* a density and do not divide by it; a loss with the same density as its
-    ``times`` then computes exactly their objective.
+    For papers that draw t ~ q and do not divide by q, as ``denoising`` does. In a loss with the same ``times`` the two
+    cancel, which leaves exactly their estimate.
     """
 
     def emphasised(sde: SDE, t: Values) -> Values:
@@ -56,13 +57,13 @@ def emphasise(weighting: Weighting, times: Times) -> Weighting:
 
 
 def edm(sigma_data: float = 0.5, mean: float = -1.2, std: float = 1.2) -> Weighting:
-    """λ(s) = (s² + sigma_data²)/(s sigma_data)² for the mean, ln s ~ N(mean, std²), with s = σ/α.
+    """w(s) = (s² + sigma_data²)/(s sigma_data)² for the mean, ln s ~ N(mean, std²), with s = σ/α.
 
     Karras et al. 2022, Table 1 and eq. 8. Draw times from ``LogNormal(mean, std)`` for exactly their estimate.
     """
     require(sigma_data > 0, f"sigma_data = {sigma_data}; it must be positive")
 
     def weighting(sde: SDE, t: Values) -> Values:
-        return (jnp.exp(-sde.log_snr(t)) + sigma_data**2) / sigma_data**2  # λ(s) s²
+        return (jnp.exp(-sde.log_snr(t)) + sigma_data**2) / sigma_data**2  # w(s) s²
 
     return emphasise(weighting, LogNormal(mean, std))

@@ -1,6 +1,9 @@
 """Score networks: plain modules ``network(x, noise_level, condition=None, *, dropout_keys=None)``.
 
 They know no SDE and no config, and hold no random state; dropout is on when it is given one key for each example.
+
+A config gives a constructor those of these that it has parameters for: rngs; shape, image_size, channels, spatial_dims,
+num_classes; sigmas, data_in_unit_range. All its other parameters are fields of ``config.network``.
 """
 
 from score_sde.networks.classifier import Classifier, VectorClassifier

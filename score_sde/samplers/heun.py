@@ -24,6 +24,8 @@ class Heun(Method):
     churn  σ̂ = (1 + γ) σ̃_t,  ŷ = y_t + √(σ̂² − σ̃_t²) S_noise z,  γ = min(S_churn/N, √2 − 1) where S_min <= σ̃_t <= S_max
     Euler  y' = ŷ + (σ̃_s − σ̂) ε̂(ŷ, t̂)
     Heun   y_s = ŷ + (σ̃_s − σ̂) [ε̂(ŷ, t̂) + ε̂(y', s)]/2
+
+    Here ε̂(y, t) is the model at x = α(t) y, and t̂ is the time at which σ/α = σ̂.
     """
 
     s_churn: float
@@ -44,7 +46,7 @@ class Heun(Method):
 
     @property
     def knows_x0(self) -> bool:
-        return not self.draws  # with churn it is known only at the noisier x̂
+        return not self.draws  # with churn it is known only at the raised state α(t̂) ŷ
 
     def plan(self, sde, times):
         ratio = jnp.exp(-sde.log_snr(times) / 2)  # σ̃

@@ -1,4 +1,7 @@
-"""One step of a method, and the coefficients that depend on the grid alone."""
+"""One step of a method, and the coefficients that depend on the grid alone.
+
+A step is one interval of the grid; a row is one pass of the loop. Most methods take one row for each step.
+"""
 
 import dataclasses
 from typing import Any, NamedTuple

@@ -42,7 +42,7 @@ class Base(IntEnum):
     """How a row updates the base."""
 
     MOVE = 0  # base ← x
-    KEEP = 1  # base ← base
+    KEEP = 1  # base ← base: its span is empty, so that c = 1 and u = 0
     COMBINE = 2  # base ← c base + u · memory, over its span
 
 
@@ -82,12 +82,14 @@ class Multistep(Method):
         return int(self.stochasticity > 0)
 
     def plan(self, sde, times):
+        """α, σ and ℓ at the times of the grid; ``rows`` makes the coefficients of them."""
         return {"alpha": sde.alpha(times), "sigma": sde.sigma(times), "l": sde.log_snr(times) / 2}
 
     def rows(self, sde, times):
         known = super().rows(sde, times)
         alpha, sigma, l = known["alpha"], known["sigma"], known["l"]
         xp = l.__array_namespace__()  # NumPy if the grid is concrete: nothing to compile
+        # The factor of x, and that of the integral; see exponential.py.
         own, other = (sigma, alpha) if self.form == "data" else (alpha, sigma)
         tau2 = self.stochasticity**2
         rate = 1 + tau2 if self.form == "data" else -1.0
@@ -106,7 +108,7 @@ class Multistep(Method):
                 weights = put(weights, (here[:, None], nodes % size), other[end[here], None] * w)
             return own[end] / own[start] * xp.exp(-tau2 * (l[end] - l[start])), weights
 
-        node, base, base_span, x_span = map(np.asarray, zip(*self.program(len(times) - 1), strict=True))
+        node, base, base_span, x_span = map(np.asarray, zip(*self.schedule(len(times) - 1), strict=True))
         c, u = combine(base_span)
         d, w = combine(x_span)
         start, end = x_span[:, 0], x_span[:, 1]
@@ -123,7 +125,7 @@ class Multistep(Method):
             "noise_std": sigma[end] * xp.sqrt(-xp.expm1(-2 * tau2 * (l[end] - l[start]))),
         }
 
-    def program(self, steps: int) -> list[Row]:
+    def schedule(self, steps: int) -> list[Row]:
         """The rows of the start-up, if it preserves the order, then one row per step."""
         order = min(self.order, steps)
         points = order + self.correct  # of the polynomial that determines the order

@@ -127,7 +127,10 @@ class SDE:
 
     @of_time
     def diffusion(self, t: Times) -> Times:
-        """g(t) = √(2σ(σ' − fσ)). There is no cancellation, as f <= 0 and σ' >= 0; ∞ where α reaches 0."""
+        """g(t) = √(2σ(σ' − fσ)), the same as g² = dσ²/dt − 2fσ²; ∞ where α reaches 0.
+
+        There is no cancellation, as f <= 0 and σ' >= 0.
+        """
         t = self._above_zero(t)
         sigma = self.sigma(t)
         return jnp.sqrt(2 * sigma * (derivative(self.sigma, t) - self.drift_rate(t) * sigma))

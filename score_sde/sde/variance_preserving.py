@@ -18,6 +18,8 @@ class VP(SDE):
     """Variance preserving, β(t) = β_min + t (β_max − β_min)  (Song et al. 2021, eq. 32-33; DDPM's limit).
 
     log α = −t²(β_max − β_min)/4 − t β_min/2,   σ² = 1 − α².
+
+    f = −β/2 and g = √β follow by differentiation (``SDE.drift_rate``, ``SDE.diffusion``); ``discretize`` has DDPM's √β_k.
     """
 
     beta_min: float = 0.1
