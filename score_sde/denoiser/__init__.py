@@ -1,4 +1,4 @@
-"""The language that everything downstream of a network speaks; see ``score_sde.denoiser.base``."""
+"""The common interface of models: the posterior mean and the noise; see ``score_sde.denoiser.base``."""
 
 from score_sde.conditions import Condition
 from score_sde.denoiser.base import Cost, Denoiser

@@ -1,12 +1,12 @@
-"""The language that everything downstream of a network speaks: the posterior mean and the noise.
+"""The common interface of models, for samplers, losses and likelihoods: the posterior mean and the noise.
 
-Given x_t = α x_0 + σ ε, a denoiser knows x̂ = E[x_0 | x_t] and ε̂ = E[ε | x_t], tied by x_t = α x̂ + σ ε̂, and so
+Given x_t = α x_0 + σ ε, a denoiser computes x̂ = E[x_0 | x_t] and ε̂ = E[ε | x_t], with x_t = α x̂ + σ ε̂, and so
 
     score     ∇ log p_t(x_t) = −ε̂/σ                 (Tweedie's formula)
     velocity  dx/dt = α' x̂ + σ' ε̂                   (the probability-flow ODE; Song et al. 2021, eq. 13)
 
-The velocity is finite even where α(t_max) = 0 and drift and diffusion are not. Both x̂ and ε̂ are primitive: a score
-taken through x̂ loses its digits at small σ, a mean taken through ε̂ at small α.
+The velocity is finite even if α(t_max) = 0, where drift and diffusion are not. Both x̂ and ε̂ are primitives: a score
+computed from x̂ loses precision at small σ, a mean computed from ε̂ at small α.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from score_sde.sde import SDE
 
 
 class Cost(NamedTuple):
-    """What one call of a denoiser costs: passes forward through a network, and pullbacks through one."""
+    """The cost of one call of a denoiser: forward passes and pullbacks through networks."""
 
     forward: int = 1
     pullbacks: int = 0
@@ -37,7 +37,7 @@ class Cost(NamedTuple):
 class Denoiser:
     """E[x_0 | x_t] and E[ε | x_t] under an SDE. Subclasses define ``predict``, or one of ``denoise`` and ``noise``.
 
-    x is (batch, *shape), t is () or (batch,), and the leaves of a condition lead with batch. A denoiser is a pytree:
+    x is (batch, *shape), t is () or (batch,), and the leaves of a condition are (batch, ...). A denoiser is a pytree:
     its fields are leaves unless declared ``field(metadata={"static": True})``.
     """
 
@@ -49,16 +49,16 @@ class Denoiser:
 
     @property
     def cost(self) -> Cost:
-        """Of one call of ``predict``. Samplers multiply it by the calls that they make, wrappers add to it."""
+        """The cost of one call of ``predict``. Samplers multiply it by the number of calls; wrappers add to it."""
         return Cost()
 
     @property
     def defined_without_signal(self) -> bool:
-        """Whether x̂ is defined where α = 0. A network that predicts noise or score would give 0/0 there."""
+        """Whether x̂ is defined where α = 0. A network that predicts the noise or the score gives 0/0 there."""
         return True
 
     def predict(self, x: Sample, t: ArrayLike, condition: Condition = None) -> tuple[Sample, Sample]:
-        """(x̂, ε̂) of one evaluation: one from what the subclass defines, the other through x = α x̂ + σ ε̂."""
+        """(x̂, ε̂) of one evaluation: one from the method of the subclass, the other from x = α x̂ + σ ε̂."""
         alpha, sigma = (per_sample(a, x) for a in (self.sde.alpha(t), self.sde.sigma(t)))
         if type(self).denoise is not Denoiser.denoise:
             x0 = self.denoise(x, t, condition)
@@ -81,7 +81,7 @@ class Denoiser:
         return -self.noise(x, t, condition) / per_sample(self.sde.sigma(t), x)
 
     def noise_on_chain(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
-        """ε̂ where x lies on the SDE's discrete chain, whose σ_k differs a little from σ(t): −σ_k score."""
+        """ε̂ for x on the SDE's discrete chain, whose σ_k differs slightly from σ(t): −σ_k score."""
         return -self.score(x, t, condition) * per_sample(self.sde.discrete_sigma(t), x)
 
     def velocity(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
@@ -98,5 +98,5 @@ class Denoiser:
         return x0, lambda v: scale * pullback(v)[0]
 
     def with_dropout(self, keys: Key[Array, "batch"]) -> "Denoiser":
-        """The denoiser with dropout switched on, one key for each sample. Without a network: itself."""
+        """The denoiser with dropout enabled, one key per sample; a denoiser without a network is unchanged."""
         return self

@@ -1,4 +1,4 @@
-"""What a network may be told of the time: functions of the process and t, (batch,) to (batch,)."""
+"""The noise-level inputs of networks: functions of the SDE and t, (batch,) to (batch,)."""
 
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -7,7 +7,7 @@ from score_sde.sde import SDE
 
 
 def scaled_time(sde: SDE, t: Array) -> Array:
-    """999 t/t_max: the original's VP and sub-VP networks, whatever the number of scales."""
+    """999 t/t_max: the original's VP and sub-VP networks, for any number of scales."""
     return 999.0 * t / sde.t_max
 
 

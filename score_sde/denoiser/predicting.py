@@ -1,4 +1,4 @@
-"""Denoisers made from one kind of prediction: a network's, or that of any function."""
+"""Denoisers defined by one prediction of a network or of any function."""
 
 import dataclasses
 import functools
@@ -24,24 +24,24 @@ Call = Callable[[], Array]
 
 @runtime_checkable
 class Network(Protocol):
-    """A plain function of arrays; it knows no SDE and holds no random state."""
+    """A plain function of arrays, independent of the SDE and without random state."""
 
     def __call__(self, x, noise_level, condition=None, *, dropout_keys=None) -> Any: ...
 
 
 @dataclasses.dataclass(frozen=True)
 class PredictingDenoiser(Denoiser):
-    """A denoiser made from one kind of prediction; what it predicts is returned as it is.
+    """A denoiser defined by one prediction. The predicted quantity itself is returned without conversion.
 
-    ``beside``: names of what else is returned, each as large as x, behind the prediction along the last axis; a learned
-    variance, for instance. ``predict_all`` returns it.
+    ``beside``: names of further outputs, such as a learned variance, each of the shape of x, after the prediction
+    along the last axis. ``predict_all`` returns them.
 
-    Subclasses define ``call``: what remains to be called for the prediction at x_t = x. It is called here, so that no
-    frames stand between a sampler's step and the network when something fails in it.
+    Subclasses define ``call``, which returns a function that computes the prediction at x_t = x. It is called here, so
+    that a traceback leads directly from a sampler's step to the network.
     """
 
     predicts: Kind = dataclasses.field(metadata={"static": True}, kw_only=True)
-    sigma_data: float = dataclasses.field(default=0.5, metadata={"static": True}, kw_only=True)  # for "edm" alone
+    sigma_data: float = dataclasses.field(default=0.5, metadata={"static": True}, kw_only=True)  # only for "edm"
     beside: tuple[str, ...] = dataclasses.field(default=(), metadata={"static": True}, kw_only=True)
 
     def __post_init__(self):
@@ -49,7 +49,7 @@ class PredictingDenoiser(Denoiser):
         require(self.sigma_data > 0, f"sigma_data = {self.sigma_data}; it must be positive")
 
     def call(self, x: Sample, t: Float[Array, "batch"], condition: Condition) -> Call:
-        """The prediction at x_t = x, ready to be called."""
+        """A function without arguments that computes the prediction at x_t = x."""
         raise TypeError(f"{type(self).__name__} does not define call(x, t, condition)")
 
     @property
@@ -63,7 +63,7 @@ class PredictingDenoiser(Denoiser):
     def predict_all(
         self, x: Sample, t: ArrayLike, condition: Condition = None
     ) -> tuple[Sample, Sample, dict[str, Sample]]:
-        """(x̂, ε̂, what else is returned by name)."""
+        """(x̂, ε̂, the further outputs by name)."""
         output = self._prepared(x, t, condition)()
         p = like(x, output, self.beside)
         _, *others = jnp.split(output, 1 + len(self.beside), axis=-1)
@@ -105,7 +105,7 @@ class PredictingDenoiser(Denoiser):
         return self.call(x, jnp.broadcast_to(t, x.shape[:1]), condition)
 
     def _without_signal(self, t: Array) -> bool:
-        """Whether α(t) = 0 somewhere; t may be a constant inside jit. False where the SDE itself cannot be looked at."""
+        """Whether α(t) = 0 for some t; t may be a constant inside jit. False if the SDE itself is traced."""
         with jax.ensure_compile_time_eval():
             alpha = self.sde.alpha(t)
         return is_concrete(alpha) and bool(np.any(np.asarray(alpha) == 0))
@@ -113,7 +113,7 @@ class PredictingDenoiser(Denoiser):
 
 @dataclasses.dataclass(frozen=True)
 class FunctionDenoiser(PredictingDenoiser):
-    """A denoiser from any ``function(x, t, condition)`` that returns what ``predicts`` says; t comes as (batch,)."""
+    """A denoiser from any ``function(x, t, condition)`` that returns the quantity ``predicts``; t is (batch,)."""
 
     function: Callable
 
@@ -127,11 +127,11 @@ class FunctionDenoiser(PredictingDenoiser):
 
 @dataclasses.dataclass(frozen=True)
 class NetworkDenoiser(PredictingDenoiser):
-    """A denoiser from a network. ``noise_level(sde, t)`` is what the network is told of t, shape (batch,); unless
-    given, it is ``log_noise_level`` for "edm" and ``scaled_time`` for all other predictions.
+    """A denoiser from a network. ``noise_level(sde, t)``, (batch,), is the network's input for the time; the default
+    is ``log_noise_level`` for "edm" and ``scaled_time`` for all other predictions.
 
-    The network is a Flax NNX module, another pytree that can be called, or a plain function (which is then static).
-    Parameters are the leaves, so ``jax.grad`` with respect to the denoiser is the gradient of the parameters.
+    The network is a Flax NNX module, another callable pytree, or a plain function (which is then static). Parameters
+    are the leaves, so ``jax.grad`` with respect to the denoiser is the gradient with respect to the parameters.
     """
 
     network: Network
@@ -169,14 +169,14 @@ def like(x: Sample, output: Array, beside: tuple[str, ...] = ()) -> Sample:
 
 
 def as_tree(function: Callable, name: str) -> Any:
-    """A callable as a pytree: a plain function becomes one without leaves, a pytree stays as it is."""
+    """A callable as a pytree: a plain function becomes one without leaves, a pytree is returned unchanged."""
     if not callable(function):
         raise TypeError(f"{name} = {function!r} cannot be called; give a function or a module")
     return jax.tree_util.Partial(function) if jax.tree_util.all_leaves([function]) else function
 
 
 def check_condition(condition: Condition, x: Sample) -> None:
-    """Raise a ValueError unless every leaf of the condition leads with the batch axis of x."""
+    """Raise a ValueError unless every leaf of the condition has the batch axis of x first."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(condition, is_leaf=_is_list_of_numbers):
         if isinstance(leaf, list):
             name = jax.tree_util.keystr(path)

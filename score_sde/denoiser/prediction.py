@@ -1,11 +1,11 @@
-"""What a network predicts, and how the posterior mean and the noise follow from it.
+"""The kinds of prediction, and the posterior mean and noise that follow from them.
 
-Each kind of prediction is a combination  p = a(t) x_0 + b(t) ε  of the clean sample and the noise. With the marginal
+Each kind of prediction is a linear combination  p = a(t) x_0 + b(t) ε. Together with the marginal
 
     α x_0 + σ ε = x_t
     a x_0 + b ε = p
 
-two equations give both, x̂ = (b x_t − σ p)/D and ε̂ = (α p − a x_t)/D with D = αb − σa.
+this gives x̂ = (b x_t − σ p)/D and ε̂ = (α p − a x_t)/D with D = αb − σa.
 """
 
 from typing import Literal, TypeAlias, get_args
@@ -49,12 +49,12 @@ def coefficients(predicts: Kind, sde: SDE, t: Array, sigma_data: float = 0.5) ->
 
 
 def deviation(sde: SDE, t: Array, sigma_data: float) -> Array:
-    """√V = √(σ² + α² s²): the deviation of x_t where the data's is s."""
+    """√V = √(σ² + α² s²): the standard deviation of x_t if that of the data is s."""
     return jnp.sqrt(sde.sigma(t) ** 2 + (sde.alpha(t) * sigma_data) ** 2)
 
 
 def encode(predicts: Kind, sde: SDE, x0: Sample, noise: Sample, t: Array, sigma_data: float = 0.5) -> Sample:
-    """The prediction p = a x_0 + b ε: what a network of this kind should return."""
+    """The prediction p = a x_0 + b ε, the target of a network of this kind."""
     a, b = coefficients(predicts, sde, t, sigma_data)
     return per_sample(a, x0) * x0 + per_sample(b, x0) * noise
 

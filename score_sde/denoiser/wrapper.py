@@ -1,4 +1,4 @@
-"""Denoisers around a denoiser: all that a wrapper does not change is passed on."""
+"""Denoisers around a denoiser, to which they delegate everything that they do not change."""
 
 import dataclasses
 
@@ -12,10 +12,10 @@ from score_sde.denoiser.base import Cost, Denoiser
 
 @dataclasses.dataclass(frozen=True)
 class Wrapper(Denoiser):
-    """The model itself, until a subclass says what is different.
+    """A denoiser that behaves like ``model``; subclasses override what differs.
 
-    ``predict`` is passed on, and so is ``noise_on_chain``, which is other than ``noise`` for a discrete model. A subclass
-    that changes ``predict`` changes denoise, noise, score and velocity with it, and must say what happens on a chain.
+    ``predict`` and ``noise_on_chain``, which differs from ``noise`` for a discrete model, are delegated. A subclass
+    that overrides ``predict`` also changes denoise, noise, score and velocity; it must override ``noise_on_chain``.
     """
 
     model: Denoiser
@@ -40,12 +40,12 @@ class Wrapper(Denoiser):
 
 @dataclasses.dataclass(frozen=True)
 class WithoutDropout(Wrapper):
-    """A model that no loss can switch dropout on for."""
+    """A model whose dropout no loss can enable."""
 
     def with_dropout(self, keys: Key[Array, "batch"]) -> "WithoutDropout":
         return self
 
 
 def without_dropout(model: Denoiser) -> WithoutDropout:
-    """The model for evaluation with a loss of training."""
+    """The model without dropout, for evaluation with a training loss."""
     return WithoutDropout(model.sde, model)
