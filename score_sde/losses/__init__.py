@@ -1,8 +1,8 @@
-"""Denoising score matching: a weighting of the noise levels, times drawn for it, and what the network predicts.
+"""Denoising score matching: losses, weightings of the noise levels, and distributions of the times.
 
-A loss is a function (model, x0, keys, condition) -> one value for each example, so that a loss of your own is a
-function of the same signature. A weighting is a function (sde, t) -> w, and says *what* is minimised; times say *how*
-it is estimated, and cancel out of the expectation.
+A loss is a function (model, x0, keys, condition) -> one value per example; you can write your own with this
+signature. A weighting is a function (sde, t) -> w and determines *what* is minimised. The times determine *how* it is
+estimated and cancel in the expectation.
 """
 
 from score_sde.losses.denoising import denoising, denoising_at, discrete, discrete_at, drop_condition

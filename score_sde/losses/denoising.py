@@ -1,7 +1,7 @@
 """Denoising score matching (Vincent 2011; Song et al. 2021, eq. 7), continuous and on the original's discrete levels.
 
 The noise, the time and the dropout of an example come from its own key, so a loss does not depend on how a batch
-lies over devices.
+is divided over devices.
 """
 
 from typing import Literal, TypeAlias
@@ -57,8 +57,8 @@ def denoising_at(
 ) -> Float[Array, "batch"]:
     """w(t) ‖ε̂(x_t, t) − ε‖² at a given time and noise.
 
-    x̂ − x_0 = −σδ and ε̂ − ε = αδ are one error δ seen from two sides; each loses its digits at one end, and
-    δ² (α² + σ²) = ‖x̂ − x_0‖² + ‖ε̂ − ε‖² at none.
+    x̂ − x_0 = −σδ and ε̂ − ε = αδ express the same error δ. Each loses precision at one end of time, but
+    δ² (α² + σ²) = ‖x̂ − x_0‖² + ‖ε̂ − ε‖² does not.
     """
     sde = model.sde
     t = jnp.broadcast_to(jnp.asarray(t), x0.shape[:1])
@@ -103,10 +103,10 @@ def discrete_at(
 
 
 def drop_condition(condition: Condition, keys: Key[Array, "batch"], probability: float, null: Condition) -> Condition:
-    """The condition with its leaves replaced by those of ``null`` in a random share of the examples, all at once.
+    """Replace all leaves of the condition by those of ``null`` in a random fraction of the examples.
 
-    ``null`` has the structure of the condition with one value for each leaf, e.g. {"label": num_classes}: a network
-    so trained also knows the unconditional score (Ho & Salimans 2021).
+    ``null`` has the structure of the condition with one value per leaf, e.g. {"label": num_classes}. The network then
+    also learns the unconditional score (Ho & Salimans 2021).
     """
     require(0 <= probability <= 1, f"probability = {probability}; allowed: 0 to 1")
     dropped = for_each(keys, Purpose.CONDITION, lambda key: jax.random.bernoulli(key, probability))
@@ -121,7 +121,7 @@ def _levels(sde: SDE) -> int:
 
 
 def _reduced(squared: Float[Array, "batch"], x0: Sample, reduce: Reduce) -> Float[Array, "batch"]:
-    """Per example: the mean over its dimensions, or half their sum, as the original's ``reduce_mean``."""
+    """The mean over the dimensions of each example, or half their sum, as with the original's ``reduce_mean``."""
     require(reduce in ("mean", "half_sum"), f'reduce = {reduce!r}; allowed: "mean", "half_sum"')
     return squared / max(x0[0].size, 1) if reduce == "mean" else squared / 2
 

@@ -1,4 +1,4 @@
-"""The loss as a measurement at each noise level by itself."""
+"""The loss at each noise level, as a measurement."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from score_sde.sde import SDE
 
 
 def levels(sde: SDE, n: int = 24) -> Values:
-    """Times from t_min to t_end, even in log-SNR."""
+    """Times from t_min to t_end, uniform in log-SNR."""
     first, last = span(sde)
     times = sde.time_of_log_snr(jnp.linspace(sde.log_snr(first), sde.log_snr(last), n))
     return times.at[0].set(first).at[-1].set(last)
@@ -23,8 +23,8 @@ def levels(sde: SDE, n: int = 24) -> Values:
 def per_level(
     model: Denoiser, x0: Sample, keys: Key[Array, "batch"], times: Values, condition: Condition = None
 ) -> Float[Array, "batch levels"]:
-    """‖ε̂ − ε‖²/D of each example at each of the times. Its mean over examples is near 1 where the noise is small and
-    cannot be told from the data's own detail, near 0 where there is nothing but noise.
+    """‖ε̂ − ε‖²/D of each example at each of the times. The mean over examples is near 1 at low noise, which cannot be
+    distinguished from detail in the data, and near 0 at high noise.
     """
     return at_each_level(x0, keys, times, lambda t, noise: denoising_at(model, x0, t, noise, condition))
 
@@ -32,7 +32,7 @@ def per_level(
 def at_each_level(
     x0: Sample, keys: Key[Array, "batch"], times: Values, measure: Callable[[Array, Sample], Array]
 ) -> Shaped[Array, "batch levels"]:
-    """``measure(t, noise)`` (batch,) at each of the times, with a draw of noise of its own from each example's key."""
+    """``measure(t, noise)`` (batch,) at each of the times, each with a new draw of noise from the examples' keys."""
 
     def at(pair: tuple[Array, Array]) -> Shaped[Array, "batch"]:
         k, t = pair

@@ -1,7 +1,7 @@
-"""Where in time a loss looks: densities q(t) over [t_min, t_end], given by their quantile functions.
+"""The distribution of a loss's times: densities q(t) over [t_min, t_end], given by their quantile functions.
 
-t = Q(u) with u uniform in [0, 1], so that any of them can be stratified. A loss divides by q, so the choice changes
-the variance of its estimate and not what it estimates. t_end is t_max, or t_max_sampling where α(t_max) = 0.
+t = Q(u) with u uniform in [0, 1], so any of them can be stratified. A loss divides by q, so the choice of q changes
+the variance of its estimate but not the expectation. t_end is t_max, or t_max_sampling if α(t_max) = 0.
 """
 
 import dataclasses
@@ -28,11 +28,11 @@ class Times(Protocol):
         """t = Q(u)."""
 
     def density(self, sde: SDE, t: Values) -> Values:
-        """q(t) = 1/Q'(u), of total one over the span of times."""
+        """q(t) = 1/Q'(u), which integrates to one over the span of times."""
 
 
 def span(sde: SDE) -> tuple[Values, Values]:
-    """[t_min, t_end]: the times that losses see."""
+    """(t_min, t_end): the range of the times of losses."""
     singular = jnp.isneginf(sde.log_snr(sde.t_max))
     return jnp.asarray(sde.t_min, float), jnp.where(singular, sde.t_max_sampling, sde.t_max)
 
@@ -54,7 +54,7 @@ class Uniform:
 class LogSNRUniform:
     """λ ~ U: the importance sampling of likelihood training (Song et al. 2021b, section 4.2) for every SDE.
 
-    Their q ∝ g²/σ² is −dλ/dt, so drawing t from q is drawing λ evenly.
+    Their q ∝ g²/σ² equals −dλ/dt, so drawing t from q is drawing λ uniformly.
     """
 
     def quantile(self, sde: SDE, u: Values) -> Values:
@@ -68,7 +68,7 @@ class LogSNRUniform:
 
 @dataclasses.dataclass(frozen=True)
 class LogNormal:
-    """ln(σ/α) ~ N(mean, std²), cut to the span (Karras et al. 2022, Table 1)."""
+    """ln(σ/α) ~ N(mean, std²), truncated to the span (Karras et al. 2022, Table 1)."""
 
     mean: float = -1.2
     std: float = 1.2
@@ -93,7 +93,7 @@ class LogNormal:
 
 @dataclasses.dataclass(frozen=True)
 class LogitNormal:
-    """logit(t/t_max) ~ N(mean, std²), cut to the span (Esser et al. 2024, section 3.1)."""
+    """logit(t/t_max) ~ N(mean, std²), truncated to the span (Esser et al. 2024, section 3.1)."""
 
     mean: float = 0.0
     std: float = 1.0
@@ -122,10 +122,10 @@ class LogitNormal:
 
 @dataclasses.dataclass(frozen=True)
 class Stratified:
-    """Low-discrepancy draws of any density: example i of n takes its u from the i-th of n equal parts of [0, 1].
+    """Stratified draws from any density: example i of n draws its u from the i-th of n equal parts of [0, 1].
 
-    The mean over a batch stays unbiased, and its variance over t falls from O(1/n) to O(1/n³) (a single example's
-    time is no longer spread over the whole span). Under ``jax.pmap`` give the axis, for n to be the whole batch.
+    The mean over a batch remains unbiased, and its variance over t falls from O(1/n) to O(1/n³) (the time of a single
+    example no longer covers the whole span). Under ``jax.pmap``, give the axis name so that n is the whole batch.
     """
 
     times: Times = Uniform()
@@ -148,10 +148,10 @@ def _log_snr_span(sde: SDE) -> tuple[Values, Values]:
 
 
 def _between(first: Values, last: Values, u: Values) -> Values:
-    """Inside (first, last), and off 0 and 1, where the normal's quantile is infinite."""
+    """first + (last − first) u, kept away from 0 and 1, where the normal quantile is infinite."""
     return jnp.clip(first + (last - first) * u, jnp.finfo(u.dtype).tiny, 1 - jnp.finfo(u.dtype).epsneg)
 
 
 def _inside(sde: SDE, t: Values) -> Values:
-    """Within the span in spite of rounding."""
+    """t clipped to the span, which rounding may leave."""
     return jnp.clip(t, *span(sde))

@@ -1,6 +1,6 @@
-"""What a loss minimises: w(t) in  ∫ w(t) E‖ε̂ − ε‖² dt / (t_end − t_min).
+"""Weightings of a loss: w(t) in  ∫ w(t) E‖ε̂ − ε‖² dt / (t_end − t_min).
 
-Every weighting is written for the error of the noise. As α (x̂ − x_0) = −σ (ε̂ − ε), a weight for the error of the
+Every weighting applies to the error of the noise. As α (x̂ − x_0) = −σ (ε̂ − ε), a weight for the error of the
 mean is multiplied by σ²/α² = 1/SNR, and one for the error of the score by 1/σ².
 """
 
@@ -17,12 +17,12 @@ Weighting: TypeAlias = Callable[[SDE, Values], Values]
 
 
 def score_matching(sde: SDE, t: Values) -> Values:
-    """σ² for the score, which is 1 for the noise: the paper's (Song et al. 2021, eq. 7; DDPM's "simple" loss)."""
+    """σ² for the score, 1 for the noise: the paper's weighting (Song et al. 2021, eq. 7; DDPM's "simple" loss)."""
     return jnp.ones_like(t)
 
 
 def likelihood(sde: SDE, t: Values) -> Values:
-    """g² for the score, g²/σ² for the noise: bounds the likelihood (Song et al. 2021b, eq. 7)."""
+    """g² for the score, g²/σ² for the noise: the loss bounds the likelihood (Song et al. 2021b, eq. 7)."""
     return (sde.diffusion(t) / sde.sigma(t)) ** 2
 
 
@@ -42,10 +42,10 @@ def truncated_snr(sde: SDE, t: Values) -> Values:
 
 
 def emphasise(weighting: Weighting, times: Times) -> Weighting:
-    """A weighting multiplied by a density of times, relative to the uniform one.
+    """A weighting multiplied by a density of times relative to the uniform density.
 
-    For recipes that state a weight *and* a density and never divide by it; with the same density for its ``times`` a
-    loss then computes just that.
+    For papers that specify a weight *and* a density and do not divide by it; a loss with the same density as its
+    ``times`` then computes exactly their objective.
     """
 
     def emphasised(sde: SDE, t: Values) -> Values:
