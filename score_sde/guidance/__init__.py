@@ -1,4 +1,4 @@
-"""Functions from denoiser to denoiser: samplers and likelihood never know that a model is guided."""
+"""Guidance maps a denoiser to a denoiser, so samplers and likelihoods treat a guided model like any other."""
 
 from score_sde.guidance.classifier import ClassifierGuided, NoisyClassifier, classifier
 from score_sde.guidance.classifier_free import ClassifierFree, classifier_free

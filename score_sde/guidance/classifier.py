@@ -2,8 +2,8 @@
 
     ∇ log p_t(x) + w ∇ log p_t(y | x)        x̂ + w (σ²/α) ∇ log p_t(y | x),   ε̂ − w σ ∇ log p_t(y | x)
 
-The classifier must know noisy data: it is trained on x_t (``tasks.Classifier``). With w = 1 and the true p_t(y | x) this
-is the conditional score at every t; for other w see ``classifier_free``.
+The classifier must be trained on noisy data x_t (``tasks.Classifier``). With w = 1 and the true p_t(y | x) this is the
+conditional score at every t; for other w see ``classifier_free``.
 """
 
 import dataclasses
@@ -26,8 +26,8 @@ from score_sde.sde import SDE
 class NoisyClassifier:
     """log p(y | x_t) from a network(x, noise_level, condition, dropout_keys=) that returns logits (batch, classes).
 
-    The network sees x_t/√(σ² + α² σ_data²), of variance one under every SDE. A classifier of your own is a subclass
-    that defines ``logits``.
+    The network's input is x_t/√(σ² + α² σ_data²), which has unit variance under every SDE. For your own classifier,
+    define ``logits`` in a subclass.
     """
 
     sde: SDE
@@ -55,7 +55,7 @@ class NoisyClassifier:
     def log_prob(
         self, x: Sample, t: ArrayLike, y: Int[Array, "batch"], condition: Condition = None
     ) -> Float[Array, "batch"]:
-        """log p(y | x_t = x); NaN where y is no class."""
+        """log p(y | x_t = x); NaN where y is not a class."""
         return log_prob_of(y, self.logits(x, t, condition))
 
     def with_dropout(self, keys: Key[Array, "batch"]) -> "NoisyClassifier":
@@ -66,7 +66,7 @@ pytree.register(NoisyClassifier, static_unless_told=False)
 
 
 def log_prob_of(y: Int[Array, "batch"], logits: Float[Array, "batch classes"]) -> Float[Array, "batch"]:
-    """The log-probability that logits give to each class y; NaN where y is no class."""
+    """The log-probability of each class y under the logits; NaN where y is not a class."""
     logs = jax.nn.log_softmax(logits)
     y = jnp.where(y < 0, logs.shape[1], y)
     return jnp.take_along_axis(logs, y[:, None], axis=1, mode="fill", fill_value=jnp.nan)[:, 0]
@@ -74,7 +74,7 @@ def log_prob_of(y: Int[Array, "batch"], logits: Float[Array, "batch classes"]) -
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierGuided(Wrapper):
-    """A guided denoiser; ``classifier`` makes it."""
+    """A guided denoiser, made by ``classifier``."""
 
     classifier: NoisyClassifier
     scale: ArrayLike
@@ -120,9 +120,9 @@ class ClassifierGuided(Wrapper):
 def classifier(
     model: Denoiser, classifier: NoisyClassifier, scale: ArrayLike = 1.0, *, leaf: str = "label", keep: bool = False
 ) -> ClassifierGuided:
-    """The model guided by a classifier with a scale w to the classes ``condition[leaf]``.
+    """The model, guided by a classifier with scale w to the classes ``condition[leaf]``.
 
-    The model is told the other leaves, and this one too with ``keep``: if it is class-conditional itself.
+    The model receives the other leaves. ``keep`` also passes this leaf, for a class-conditional model.
     """
     require(
         type(model.sde) is type(classifier.sde),

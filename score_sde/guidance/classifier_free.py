@@ -1,11 +1,11 @@
-"""Classifier-free guidance (Ho & Salimans 2021): away from what is likely without the condition.
+"""Classifier-free guidance (Ho & Salimans 2021): extrapolation from the unconditional to the conditional model.
 
     ε̂ = ε̂(x_t, ∅) + w (ε̂(x_t, y) − ε̂(x_t, ∅))
 
 w = 0 is the unconditional model, w = 1 the conditional one; w > 1 sharpens. The guided score is that of
-p_t(x) (p_t(x | y)/p_t(x))^w at each t alone: for w > 1 these are not the marginals of one process, so samplers of
-different kinds need not agree. In a limited interval of noise levels guidance costs less variety
-(Kynkäänniemi et al. 2024); outside of it w = 1.
+p_t(x) (p_t(x | y)/p_t(x))^w at each t separately. For w > 1 these are not the marginals of one process, so different
+samplers need not agree. Guidance in a limited interval of noise levels, with w = 1 outside it, preserves more
+diversity (Kynkäänniemi et al. 2024).
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from score_sde.denoiser import Cost, Denoiser, Wrapper
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierFree(Wrapper):
-    """A guided denoiser; ``classifier_free`` makes it. Both evaluations are one of twice the batch."""
+    """A guided denoiser, made by ``classifier_free``. Its two evaluations are one call with twice the batch."""
 
     scale: ArrayLike
     null: Mapping[str, ArrayLike]
@@ -59,9 +59,9 @@ class ClassifierFree(Wrapper):
 
 
 def twice(condition: Condition, null: Mapping[str, ArrayLike]) -> Condition:
-    """The condition, and behind it along the batch itself with the leaves of ``null`` replaced by their null values.
+    """The condition, concatenated along the batch with a copy whose leaves in ``null`` have their null values.
 
-    Leaves that ``null`` does not name are the same in both halves: guidance does not concern them.
+    Guidance does not affect leaves that are not in ``null``; they are the same in both halves.
     """
     require(isinstance(condition, Mapping), 'a guided model needs a condition, such as condition={"label": labels}')
     missing = [name for name in null if name not in condition]
@@ -83,9 +83,9 @@ def classifier_free(
     null: Mapping[str, ArrayLike],
     interval: tuple[float, float] | None = None,
 ) -> ClassifierFree:
-    """The model guided with a scale w. ``null`` has for each leaf that guidance concerns the value that stands for "not
-    told": ``{"label": num_classes}``; other leaves of the condition are kept in both evaluations. ``interval``: (low,
-    high] of σ/α where w holds.
+    """The model guided with scale w. ``null`` gives the value that means "no condition" for each leaf that guidance
+    uses, such as ``{"label": num_classes}``; other leaves of the condition are kept in both evaluations.
+    ``interval``: the range (low, high] of σ/α where w applies.
     """
     require(bool(null), 'null = {} names no leaf; give the value that stands for "not told", such as {"label": 10}')
     if interval is not None:
