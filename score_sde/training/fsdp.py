@@ -1,9 +1,9 @@
-"""The gradient of parameters that are divided over devices (FSDP, ZeRO-3; Rajbhandari et al. 2020).
+"""The gradient with respect to parameters that are sharded over devices (FSDP, ZeRO-3; Rajbhandari et al. 2020).
 
-Each device computes the loss of its part of the batch. It gathers each divided array where the loss uses it, once forward
-and once more backward, so that no whole parameter is kept in between. The transpose of gathering adds the gradients of
-all devices up and leaves each device its part (a reduce-scatter). Gradients of whole arrays are added up by all-reduce.
-Activations are never exchanged.
+Each device computes the loss of its part of the batch. It gathers each sharded array where the loss uses it, once in the
+forward pass and again in the backward pass, so no full parameter is kept in between. The transpose of the gather sums
+the gradients of all devices and leaves each device its shard (a reduce-scatter). Gradients of replicated arrays are
+summed by an all-reduce. Activations are never exchanged.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from score_sde.training.task import Batch
 
 
 def divided_gradient(gradient: Gradient, mesh: Mesh, state: PyTree, frozen: PyTree) -> Differentiate:
-    """The gradient on this mesh; ``state`` and ``frozen`` hold a PartitionSpec in place of each array."""
+    """The gradient on this mesh; ``state`` and ``frozen`` have a PartitionSpec in place of each array."""
     rows: Any = PartitionSpec(AXIS)
     number: Any = PartitionSpec()
 
@@ -39,7 +39,7 @@ def divided_gradient(gradient: Gradient, mesh: Mesh, state: PyTree, frozen: PyTr
         mesh=mesh,
         in_specs=(state, frozen, rows, rows),
         out_specs=Found(number, state.parameters, rows, rows),
-        check_vma=False,  # a user's loss need not say which of its values differ between devices
+        check_vma=False,  # a user's loss need not declare which values vary between devices
     )
 
 
@@ -50,5 +50,5 @@ def _gathered(array: Array, spec: PartitionSpec) -> Array:
 
 
 def _mean(gradient: Array, spec: PartitionSpec) -> Array:
-    """Over the devices. That of a divided array is their sum already."""
+    """The mean over devices; the gradient of a sharded array is already their sum."""
     return gradient / jax.lax.axis_size(AXIS) if AXIS in spec else jax.lax.pmean(gradient, AXIS)
