@@ -39,7 +39,7 @@ class Memory(NamedTuple):
 
 
 class Adams(diffrax.AbstractAdaptiveSolver):
-    """An ODE solver for ``diffrax.diffeqsolve``. ``points``: k above. Steps should at most double from one to the next."""
+    """An ODE solver for ``diffrax.diffeqsolve``. ``points``: k above. Steps should grow at most by a factor of 2."""
 
     points: int = 4
 

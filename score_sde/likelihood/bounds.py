@@ -4,7 +4,7 @@ With x_t = α x_0 + σ ε, λ = log α²/σ² and the times t_0 < t_1 < … < t_
 
     log p(x_0) >= −KL(q(x_N | x_0) ‖ prior) − Σ_k E[KL(q(x_s | x_t, x_0) ‖ p(x_s | x_t))] + E[log p(x_0 | x_t_0)]
 
-with s = t_{k−1}, t = t_k. For p(x_s | x_t) = q(x_s | x_t, x_0 = x̂), the posterior variance ("fixed small"), each term is
+with s = t_{k−1}, t = t_k. For p(x_s | x_t) = q(x_s | x_t, x_0 = x̂), the posterior variance ("fixed small"), a term is
 
     L_t = (e^{λ_s − λ_t} − 1)/2 E‖ε̂ − ε‖²,
 
@@ -201,7 +201,7 @@ def _decoder(scaling: DataScaling | None, data: Any, x0: Sample, mean: Sample, s
 
 
 def _arguments(x0: Any, scaling: DataScaling | None, condition: Condition, start: ArrayLike) -> tuple[Array, Array]:
-    """x_0 in model space (the middle of its cell, or the level itself if the scaling does not dequantise); the index."""
+    """x_0 in model space (the middle of its cell, or the level itself if training was not dequantised); the index."""
     if scaling is not None:
         check_data(x0, scaling)
         middle = scaling.levels is not None and scaling.dequantize

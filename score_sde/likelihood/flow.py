@@ -8,9 +8,9 @@ and so (Chen et al. 2018, eq. 8; Song et al. 2021, eq. 39), with D dimensions,
 
     log p(x_0) = log prior(x_1) + D log(s_1/s_0) + ∫ div v dφ      from φ_0 = φ(t_min) to φ_1 = φ(t_max).
 
-In t the path begins like √t (VP) or ends at α = 0 (flow matching); in φ it is smooth at both ends, and z and v have about
-the scale of the data, so a tolerance means the same for every SDE. But networks vary on the scale of the logarithm of
-the noise, and div v grows like 1/φ where the data are thinner than the noise. So the solver's variable is
+In t the path begins like √t (VP) or ends at α = 0 (flow matching); in φ it is smooth at both ends, and z and v have the
+scale of the data, so a tolerance means the same for every SDE. But networks vary on the scale of the logarithm of the
+noise, and div v grows like 1/φ where the data are thinner than the noise. So the solver's variable is
 
     u = arsinh(tan(φ/2)/c),        φ = 2 arctan(c sinh u),        c = 10⁻³,
 

@@ -1,4 +1,4 @@
-"""Training: what a task is, one step, how it lies over devices, averages of parameters, and the loop around it all."""
+"""Training: tasks, the training step, its parallelism, averages of parameters, and the training loop."""
 
 from score_sde.randomness import example_keys
 from score_sde.training.averages import constant, power

@@ -1,6 +1,6 @@
 """Moving averages of the parameters, θ̄ ← β_n θ̄ + (1 − β_n) θ after the n-th step, n = 1, 2, ...
 
-An average is given by its decay, a function n -> β_n; a training keeps several of them under names of their own.
+An average is defined by its decay, a function n -> β_n. A training run may keep several averages, each with a name.
 """
 
 from collections.abc import Callable
@@ -13,13 +13,13 @@ from jaxtyping import Array, Float, Int
 from score_sde.checks import require
 from score_sde.parameters import Arrays
 
-__all__ = ["constant", "power"]  # what a config may name
+__all__ = ["constant", "power"]  # the names allowed in a config
 
 Decay: TypeAlias = Callable[[Int[Array, ""]], Float[Array, ""]]
 
 
 def constant(rate: float = 0.9999, *, warmup: bool = True) -> Decay:
-    """β_n = rate, or min(rate, (1 + n)/(10 + n)) with the warm-up of the original, which forgets the first steps."""
+    """β_n = rate, or min(rate, (1 + n)/(10 + n)) with the original's warm-up, which forgets the first steps."""
     require(0 <= rate < 1, f"rate = {rate}; allowed: from 0 to below 1, such as 0.9999")
 
     def decay(n: Int[Array, ""]) -> Float[Array, ""]:
@@ -29,9 +29,9 @@ def constant(rate: float = 0.9999, *, warmup: bool = True) -> Decay:
 
 
 def power(width: float) -> Decay:
-    """β_n = (1 − 1/n)^(γ+1): θ̄_n ∝ Σ k^γ θ_k, a window that grows with the training (Karras et al. 2024, section 3.1).
+    """β_n = (1 − 1/n)^(γ+1): θ̄_n ∝ Σ k^γ θ_k, a window that grows with n (Karras et al. 2024, section 3.1).
 
-    ``width`` is σ_rel, the standard deviation of the window over the length of the training, 0.05 or 0.1 for instance:
+    ``width`` is σ_rel, the standard deviation of the window relative to the length of training, such as 0.05 or 0.1:
     σ_rel² = (γ + 1)/((γ + 2)² (γ + 3)).
     """
     require(0 < width < 0.289, f"width = {width}; allowed: above 0 and below 0.289 (an even window)")
@@ -50,5 +50,5 @@ def exponent(width: float) -> float:
 
 
 def update(average: Arrays, parameters: Arrays, decay: Float[Array, ""]) -> Arrays:
-    """θ̄ + (1 − β)(θ − θ̄), which leaves θ̄ as it is to the last bit where θ does not move."""
+    """θ̄ + (1 − β)(θ − θ̄), which leaves θ̄ bitwise unchanged if it equals θ."""
     return {name: mean + (1 - decay) * (parameters[name] - mean) for name, mean in average.items()}

@@ -1,4 +1,4 @@
-"""The gradient of parameters that are divided over devices (FSDP, ZeRO-3; Rajbhandari et al. 2020).
+"""The gradient with respect to parameters that are sharded over devices (FSDP, ZeRO-3; Rajbhandari et al. 2020).
 
 Each device computes the loss of its part of the batch. It gathers each divided array for the forward pass and, with
 ``regather``, again for the backward pass, so that no whole parameter is kept in between. The transpose of the gather sums
@@ -42,7 +42,7 @@ def divided_gradient(
         mesh=mesh,
         in_specs=(state, frozen, rows, rows),
         out_specs=Found(number, state.parameters, rows, rows),
-        check_vma=False,  # a user's loss need not say which of its values differ between devices
+        check_vma=False,  # a user's loss need not declare which values vary between devices
     )
 
 
@@ -58,5 +58,5 @@ def _kept(primitive: Primitive, *_: Any, **__: Any) -> bool:
 
 
 def _mean(gradient: Array, spec: PartitionSpec) -> Array:
-    """Over the devices. That of a divided array is their sum already."""
+    """The mean over devices; the gradient of a sharded array is already their sum."""
     return gradient / jax.lax.axis_size(AXIS) if AXIS in spec else jax.lax.pmean(gradient, AXIS)

@@ -1,4 +1,4 @@
-"""The gradient of a task's loss, ∇_θ mean_i loss_i(θ): in one piece or in micro-batches."""
+"""The gradient of a task's loss, ∇_θ mean_i loss_i(θ), for the whole batch or in micro-batches."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from score_sde.training.task import Averages, Batch, Context, Task
 
 
 class Found(NamedTuple):
-    """What a batch says."""
+    """The loss, gradient and metrics of a batch."""
 
     loss: Float[Array, ""]
     gradient: Arrays
@@ -29,7 +29,7 @@ Differentiate: TypeAlias = Callable[[TrainState, Arrays, Batch, Key[Array, "batc
 
 @dataclasses.dataclass(frozen=True)
 class Gradient:
-    """(state, frozen, batch, keys) -> ``Found``. ``accumulate``: in so many micro-batches.
+    """(state, frozen, batch, keys) -> ``Found``. ``accumulate``: the number of micro-batches.
 
     ``gather``: makes a state and frozen arrays whole that are divided over devices (``fsdp``); called inside the loss.
     ``policy``: what ``jax.checkpoint`` keeps of the loss for the backward pass; everything unless given.
@@ -58,7 +58,7 @@ class Gradient:
 
 
 def context(task: Task, state: TrainState, frozen: Arrays) -> Context:
-    """What the task may look at besides the batch."""
+    """The inputs of the task's loss other than the batch."""
     return Context(
         model=state.model(),
         averages=Averages(state.structure, state.averages, state.constants),
@@ -69,7 +69,7 @@ def context(task: Task, state: TrainState, frozen: Arrays) -> Context:
 
 
 def check_loss(task: Task, values: Any, metrics: Any, keys: Array) -> None:
-    """A ValueError unless a loss has one value for each example, and so has each of its metrics."""
+    """Raise a ValueError unless the loss and each of its metrics have one value per example."""
     name, batch = type(task).__name__, keys.shape
     require(
         jnp.shape(values) == batch,
@@ -83,7 +83,7 @@ def check_loss(task: Task, values: Any, metrics: Any, keys: Array) -> None:
 
 
 def _in_micro_batches(differentiate: Callable, parts: int) -> Callable:
-    """The mean over parts of the batch. Part j has the rows i with i mod parts = j, so that each device keeps its own."""
+    """The mean over parts of the batch. Part j has the rows i with i mod parts = j, so rows stay on their device."""
 
     def in_parts(parameters: Arrays, batch: Batch, keys: Array) -> tuple:
         size = keys.shape[0]

@@ -1,4 +1,4 @@
-"""The loop around the step: batches, measurements, checkpoints, events, and an orderly end."""
+"""The training loop: batches, metrics, checkpoints, events, and a clean end."""
 
 import contextlib
 import dataclasses
@@ -22,21 +22,21 @@ from score_sde.training.state import TrainState
 
 
 class Diverged(RuntimeError):
-    """Too many steps in a row whose loss or gradient was not finite."""
+    """Too many consecutive steps with a non-finite loss or gradient."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How long a training is, and what happens when; everything is counted in steps.
+    """The length of a training run and its intervals, all in steps.
 
-    steps               at which it ends
-    steps_per_call      how many steps the device makes before it reports: less waiting for small models
-    accumulate          into how many parts a batch is divided to save memory; the step is the same
+    steps               the step at which training ends
+    steps_per_call      steps per call of the device; more reduce the overhead of small models
+    accumulate          micro-batches per batch, to save memory; the step is the same
     log_every           the means of the loss and its metrics
     evaluate_every      the loss on held-out data
-    checkpoint_every    a state to go on from; the newest two are kept
-    snapshot_every      weights and averages, kept for good, and a preview
-    max_skipped         so many steps in a row without a finite loss or gradient end the training
+    checkpoint_every    a state to resume from; the newest two are kept
+    snapshot_every      weights and averages, kept permanently, and a preview
+    max_skipped         consecutive steps without a finite loss or gradient that end the training
     """
 
     steps: int = 1_300_001
@@ -55,10 +55,10 @@ class Plan:
 
 
 class Event(NamedTuple):
-    """Something that happens each ``every`` steps: ``action(state, step)`` returns measurements, or None.
+    """An action every ``every`` steps: ``action(state, step)`` returns metrics, or None.
 
-    The next step takes the state's arrays away. ``at_end``: also after the last step; ``saved``: after the checkpoint
-    of that step, if there is one, rather than before it.
+    The state's arrays are donated to the next step. ``at_end``: also after the last step; ``saved``: after the
+    checkpoint of the step, if there is one, rather than before it.
     """
 
     every: int
@@ -67,7 +67,7 @@ class Event(NamedTuple):
     saved: bool = False
 
     def due(self, step: int, last: int) -> bool:
-        """Whether it happens after this step."""
+        """Whether the action is due after this step."""
         return step % self.every == 0 or (self.at_end and step == last)
 
 
@@ -85,10 +85,10 @@ def fit(
     metrics: Metrics | None = None,
     events: Sequence[Event] = (),
 ) -> TrainState:
-    """Steps up to ``plan.steps``, or until a signal asks to end; the state that it ended with.
+    """Train up to ``plan.steps``, or until a signal requests the end, and return the final state.
 
-    ``program``: see ``Parallel.compile``. ``batches``: what ``data.training_batches`` gives; they go on at the state's
-    step. ``rate``: the learning rate of a step, to be measured.
+    ``program``: see ``Parallel.compile``. ``batches``: from ``data.training_batches``, continued at the state's step.
+    ``rate``: the learning rate of a step, for the metrics.
     """
     step, last = int(state.step), plan.steps
     saving = Event(plan.checkpoint_every, lambda *_: None), Event(plan.snapshot_every, lambda *_: None)
@@ -160,7 +160,7 @@ def _save(
 
 
 def _summary(seen: list[dict[str, jax.Array]]) -> dict[str, float]:
-    """Means over the steps since the last time; of the counters the last value."""
+    """The means over the steps since the last summary; for the counters, the last value."""
     found = {name: np.concatenate([np.asarray(each[name]) for each in seen]) for name in seen[0]}
     return {
         name: float(value[-1] if name.startswith("skipped") else _mean_of_finite(value))
@@ -179,7 +179,7 @@ def _write(metrics: Metrics | None, step: int, values: Mapping[str, float] | Non
 
 
 def _problem(values: Mapping[str, float], step: int, limit: int) -> str | None:
-    """What to say if the training cannot go on; a warning if there were bad steps, but not too many."""
+    """The error message if the training cannot continue; warns if a tolerable number of steps was bad."""
     bad = int(values["skipped_in_row"])
     if bad >= limit:
         return (

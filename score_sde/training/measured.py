@@ -1,4 +1,4 @@
-"""A task's loss as a measurement: without gradient, without dropout, with all conditions told."""
+"""A task's loss as a measurement: without gradient, without dropout, with all conditions given."""
 
 from collections.abc import Callable, Collection
 from typing import Any
@@ -15,7 +15,7 @@ MeasuredLoss = Callable[..., Float[Array, "batch"]]
 def measured_loss(task: Task, averages: Collection[str] = ()) -> MeasuredLoss:
     """A function (model, batch, keys, memory=…, step=…) -> (batch,), compiled once.
 
-    The model that is measured also stands for each of the ``averages`` that the loss may look at.
+    In the context of the loss, the measured model also replaces each of the ``averages``.
     """
 
     @jax.jit

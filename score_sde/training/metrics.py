@@ -1,4 +1,4 @@
-"""Where measurements go: metrics.jsonl always, TensorBoard, Weights & Biases."""
+"""Writers of metrics: always to metrics.jsonl, optionally to TensorBoard and Weights & Biases."""
 
 import json
 import secrets
@@ -10,7 +10,7 @@ from score_sde.files import written_whole
 
 
 class Metrics:
-    """Writers for a workdir. Of lines that a resumed run will write again, the old ones are dropped at the start."""
+    """The writers of a workdir. On resume, lines after the resume step are dropped."""
 
     def __init__(self, workdir: Path, step: int, config: Any, *, tensorboard: bool = True, wandb: str | None = None):
         self.file = workdir / "metrics.jsonl"
@@ -42,7 +42,7 @@ class Metrics:
             self._image = weights_and_biases.Image
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """One measurement."""
+        """Write the metrics of one step."""
         line = {"step": step} | {name: float(f"{value:.8g}") for name, value in values.items()}
         with self.file.open("a") as file:
             file.write(json.dumps(line) + "\n")
@@ -53,14 +53,14 @@ class Metrics:
             self._wandb.log(dict(values), step=step)
 
     def image(self, step: int, name: str, picture: Any) -> None:
-        """A picture (height, width, 3) in bytes."""
+        """Write an image (height, width, 3) of bytes."""
         if self._writer is not None:
             self._writer.add_image(name, picture, step, dataformats="HWC")
         if self._wandb is not None:
             self._wandb.log({name: self._image(picture)}, step=step)
 
     def close(self) -> None:
-        """Flush what is buffered."""
+        """Flush and close the writers."""
         if self._writer is not None:
             self._writer.close()
         if self._wandb is not None:
@@ -68,7 +68,7 @@ class Metrics:
 
 
 def _identity(workdir: Path) -> str:
-    """What the run is called over there, the same after every restart; it lies in the workdir."""
+    """The W&B run id, stored in the workdir so that it stays the same after a restart."""
     file = workdir / "wandb_id"
     if not file.exists():
         with written_whole(file) as part:
@@ -77,14 +77,14 @@ def _identity(workdir: Path) -> str:
 
 
 def read(workdir: Path) -> list[dict[str, float]]:
-    """The measurements of a run; a last line that was cut off by a kill is left out."""
+    """The metrics of a run, without an incomplete last line."""
     file = Path(workdir) / "metrics.jsonl"
     lines = file.read_text().splitlines() if file.exists() else []
     return [json.loads(line) for line in lines if _step(line) < float("inf")]
 
 
 def _step(line: str) -> float:
-    """The step of a line of metrics.jsonl; infinite if the line is not whole."""
+    """The step of a line of metrics.jsonl; infinite if the line is incomplete."""
     try:
         return json.loads(line)["step"]
     except (json.JSONDecodeError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""The optimiser: optax's, after clipping, with a schedule that begins with a warm-up."""
+"""The optimiser: clipping, then an optax rule with a learning-rate schedule that starts with a warm-up."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -16,9 +16,9 @@ Decay: TypeAlias = Literal["constant", "cosine", "sqrt"]
 
 
 def schedule(lr: float, warmup: int = 0, *, decay: Decay = "constant", steps: int | None = None) -> Schedule:
-    """The rate lr · min(k/warmup, 1) at step k = 0, 1, ..., which begins with 0 as the original's; then
+    """The rate lr · min(k/warmup, 1) at step k = 0, 1, ..., which starts at 0 as in the original; then
 
-    "constant"   as it is;      "cosine"   to 0 at ``steps``, half a wave;
+    "constant"   unchanged;     "cosine"   half a cosine wave to 0 at ``steps``;
     "sqrt"       lr · √(warmup/k) (Karras et al. 2024, eq. 67)
     """
     require(lr > 0, f"lr = {lr}; it must be positive")
@@ -41,7 +41,7 @@ def schedule(lr: float, warmup: int = 0, *, decay: Decay = "constant", steps: in
     return rate
 
 
-# Rules: functions of the rate. A function that is added here can be named in a config.
+# Rules: functions of the rate. A config can name any function added here.
 
 
 def adam(rate: Schedule, *, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> optax.GradientTransformation:
@@ -57,12 +57,12 @@ def adamw(
 
 
 def lion(rate: Schedule, *, b1: float = 0.9, b2: float = 0.99) -> optax.GradientTransformation:
-    """Lion: the sign of a mean of gradients (Chen et al. 2023)."""
+    """Lion: the sign of an average of gradients (Chen et al. 2023)."""
     return optax.lion(rate, b1=b1, b2=b2)
 
 
 def sgd(rate: Schedule, *, momentum: float | None = None, nesterov: bool = False) -> optax.GradientTransformation:
-    """Gradient descent, with momentum where given."""
+    """Stochastic gradient descent, optionally with momentum."""
     return optax.sgd(rate, momentum=momentum, nesterov=nesterov)
 
 
@@ -79,10 +79,10 @@ def optimizer(
 ) -> tuple[optax.GradientTransformation, Schedule]:
     """(the optimiser, its learning rate): clipping by the global norm, then a rule with the scheduled rate.
 
-    rule      a function of the rate that returns an optax transformation: one of this file, or yours
+    rule      a function of the rate that returns an optax transformation: one of this file, or your own
     clip      the largest global norm of the gradient; None: no clipping
-    l2        adds ``l2`` times the parameters to the clipped gradient, as PyTorch's Adam does for its weight decay
-    frozen    a regular expression: parameters whose name contains it stay as they are
+    l2        adds ``l2`` times the parameters to the clipped gradient, as the weight decay of PyTorch's Adam does
+    frozen    a regular expression: parameters with a match in their name are not updated
     """
     require(clip is None or clip > 0, f"clip = {clip}; allowed: above 0, or None for no clipping")
     require(l2 >= 0, f"l2 = {l2}; allowed: 0 or more")
@@ -96,9 +96,9 @@ def optimizer(
 def grouped(
     transforms: Mapping[str, optax.GradientTransformation], label: Callable[[str], str]
 ) -> optax.GradientTransformation:
-    """Another optimiser for each group: ``label`` tells the group of a parameter by its name.
+    """A separate optimiser for each group; ``label`` maps the name of a parameter to its group.
 
-    The group "frozen" is there without being given: its parameters stay as they are.
+    The group "frozen" always exists; its parameters are not updated.
     """
     groups = {"frozen": optax.set_to_zero(), **transforms}
 
@@ -114,7 +114,7 @@ def grouped(
 
 
 def without(transform: optax.GradientTransformation, pattern: str) -> optax.GradientTransformation:
-    """The optimiser for all parameters but those whose name contains the regular expression, which stay as they are."""
+    """The optimiser for all parameters except those whose name matches the regular expression (``re.search``)."""
     search = re.compile(pattern).search
     return grouped({"trained": transform}, lambda name: "frozen" if search(name) else "trained")
 
@@ -124,11 +124,11 @@ def alternate(
     label: Callable[[str], str],
     turns: Mapping[str, Callable[[Array], Array]],
 ) -> optax.GradientTransformationExtraArgs:
-    """One optimiser for each group of parameters, each at its turn: group g is updated where ``turns[g](step)``.
+    """A separate optimiser for each group of parameters; group g is updated only in steps with ``turns[g](step)``.
 
-    Out of turn neither its parameters nor its optimiser's state change. ``label``: the group of a parameter by its name;
-    see ``turn`` for five updates of one to one of the other. The step must be passed to ``update`` as ``step``, which
-    ``training.make_train_step`` does.
+    In other steps neither its parameters nor its optimiser's state change. ``label`` maps the name of a parameter to
+    its group. See ``turn`` for a schedule of five updates to one. The step must be passed to ``update`` as ``step``,
+    as ``training.make_train_step`` does.
     """
     missing = sorted(set(transforms) ^ set(turns))
     require(not missing, f"transforms and turns name different groups: {', '.join(missing)}")
@@ -138,9 +138,9 @@ def alternate(
 
 
 def turn(k: int, of: int) -> Callable[[Array], Array]:
-    """Whether it is the turn of the last ``k`` of every ``of`` steps, negative k: of all but the last ``-k``.
+    """A function that is true in the last ``k`` of every ``of`` steps; for k < 0, in all but the last ``-k``.
 
-    turn(1, of=6) and turn(-1, of=6) alternate five steps of the second with one of the first.
+    With turn(1, of=6) and turn(-1, of=6), five steps of the second alternate with one of the first.
     """
     require(0 < abs(k) < of, f"turn({k}, of={of}); allowed: 0 < |k| < of")
     return (lambda step: step % of >= of - k) if k > 0 else (lambda step: step % of < of + k)

@@ -1,4 +1,4 @@
-"""How a step lies over devices. The same step under each strategy:
+"""Parallelism over devices. Every strategy computes the same step:
 
 "mesh"   ``jax.jit`` over all devices of all hosts: the batch is divided over the axis "data", parameters are whole on
          each device, and XLA adds the gradients up.
@@ -39,7 +39,7 @@ Layout: TypeAlias = str | tuple[str | None, ...]  # "whole", "largest", or for e
 Rule: TypeAlias = tuple[str, Layout]
 FSDP: tuple[Rule, ...] = ((".*", "largest"),)
 SMALL = 1024
-"""Arrays of fewer numbers are not divided by "largest": gathering them would take longer than it saves memory."""
+"""Arrays of fewer elements are not sharded by "largest": it would save little memory for the cost of gathering."""
 Program: TypeAlias = Callable[[TrainState, Arrays, Sequence[Batch], Key[Array, ""]], tuple[TrainState, Metrics]]
 
 
@@ -70,7 +70,7 @@ class Parallel:
 
     @cached_property
     def mesh(self) -> jax.sharding.Mesh:
-        """One axis over the devices, called "data"."""
+        """The mesh with one axis over the devices, called "data"."""
         return mesh(self.devices)
 
     @property
@@ -80,11 +80,11 @@ class Parallel:
 
     @property
     def batch_sharding(self) -> NamedSharding | None:
-        """How the pipeline shall place batches; pmap takes this host's rows as they are."""
+        """How the pipeline places batches; None for pmap, which takes this host's rows."""
         return divided(self.mesh) if self.strategy == "mesh" else None
 
     def check_batch_size(self, batch_size: int, accumulate: int = 1) -> None:
-        """A ValueError unless each device gets the same number of examples, and each part of its share too."""
+        """Raise a ValueError unless devices, and micro-batches on each, get equal numbers of examples."""
         parts, n = self.mesh.size * accumulate, self.mesh.size
         require(
             batch_size % parts == 0,
@@ -94,24 +94,24 @@ class Parallel:
         )
 
     def shardings(self, state: PyTree) -> PyTree:
-        """The sharding of each array of a state, by the rules."""
+        """The sharding of each array of a state under the rules."""
         layouts = {name: self._sharding(name, leaf.shape) for name, leaf in named(state).items()}
         return unflatten(state, layouts)
 
     def place(self, tree: PyTree) -> PyTree:
-        """A state, or frozen arrays, on the devices; every host holds the same one before."""
+        """Place a state, or frozen arrays, on the devices; all hosts must hold the same values."""
         return jax.tree.map(put, tree, self.shardings(tree))
 
     def distribute(self, gradient: Gradient) -> Differentiate:
-        """The same gradient over the devices: what ``make_train_step`` must be told."""
+        """The same gradient over the devices, an argument of ``make_train_step``."""
         if self.strategy == "pmap":
             return mean_of_copies(gradient)
         return self._divided(gradient) if self.rules else gradient
 
     def compile(self, train_step: TrainStep) -> Program:
-        """(state, frozen, batches, key) -> (state, metrics with one entry a batch): one step for each batch, in one call.
+        """(state, frozen, batches, key) -> (state, metrics with one entry per batch): a step per batch, in one call.
 
-        The state is donated, the frozen arrays are not. Another number of batches compiles once more.
+        The state is donated, the frozen arrays are not. A new number of batches triggers a new compilation.
         """
 
         def one(frozen: Arrays, key: Key[Array, ""], state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -123,7 +123,7 @@ class Parallel:
             state: TrainState, frozen: Arrays, batches: Sequence[Batch], key: Key[Array, ""]
         ) -> tuple[TrainState, Metrics]:
             state, frozen = self._laid_out(state), self._laid_out(frozen)
-            if len(batches) == 1:  # without a loop around it XLA has more freedom
+            if len(batches) == 1:  # XLA optimises better without a loop
                 state, metrics = one(frozen, key, state, batches[0])
                 metrics = jax.tree.map(lambda a: a[None], metrics)
             else:
@@ -143,7 +143,7 @@ class Parallel:
         return divided
 
     def _laid_out(self, tree: PyTree) -> PyTree:
-        """Held to the rules inside a compiled step; pmap has copies."""
+        """Constrain the sharding to the rules inside a compiled step; no effect with pmap."""
         return jax.lax.with_sharding_constraint(tree, self.shardings(tree)) if self.strategy == "mesh" else tree
 
     def _whole(self, tree: PyTree) -> PyTree:
@@ -194,7 +194,7 @@ def _axes(name: str, layout: Layout, shape: tuple[int, ...], n: int) -> tuple[st
 
 
 def mean_of_copies(gradient: Gradient) -> Differentiate:
-    """The gradient under ``jax.pmap``: each device takes its rows of the batch, the same number each."""
+    """The gradient under ``jax.pmap``: each device takes an equal number of rows of the batch."""
 
     def over_copies(state: TrainState, frozen: Arrays, batch: Batch, keys: Key[Array, "batch"]) -> Found:
         size = keys.shape[0] // jax.lax.axis_size(AXIS)

@@ -1,4 +1,4 @@
-"""Being asked to end: by a scheduler, or from the keyboard."""
+"""Requests to end, from a scheduler or the keyboard."""
 
 import contextlib
 import signal
@@ -10,7 +10,7 @@ from score_sde.devices import any_host
 
 
 class Signals:
-    """SIGTERM and SIGINT as a request to save and end after the step; the second one ends at once."""
+    """Treat SIGTERM and SIGINT as a request to save and end after the step; a second signal ends at once."""
 
     def __init__(self):
         self._received = False
@@ -27,7 +27,7 @@ class Signals:
             signal.signal(number, handler)
 
     def received(self, step: int) -> bool:
-        """Whether to end now; the same answer on every host."""
+        """Whether to end now; all hosts return the same value."""
         if jax.process_count() == 1:
             return self._received
         return step % 10 == 0 and any_host(self._received)

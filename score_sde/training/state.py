@@ -1,4 +1,4 @@
-"""What a training is at a step: all that is needed to go on as if it had never stopped."""
+"""The state of training at a step: everything needed to resume exactly."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -19,11 +19,11 @@ COUNTERS = ("step", "skipped", "skipped_in_row")
 
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """Parameters, their averages, the optimiser's state and the task's memory after ``step`` steps. Owned once, and
-    donated to each step.
+    """Parameters, their averages, the optimiser's state and the task's memory after ``step`` steps. It shares no
+    arrays with other objects and is donated to each step.
 
-    ``skipped`` counts the steps whose loss or gradient was not finite and which therefore changed nothing;
-    ``skipped_in_row`` those since the last good one.
+    ``skipped`` counts the steps that changed nothing because their loss or gradient was not finite;
+    ``skipped_in_row`` counts those since the last good step.
     """
 
     step: Int[Array, ""]
@@ -44,7 +44,7 @@ class TrainState:
         averages: Mapping[str, Decay] | None = None,
         memory: PyTree = None,
     ) -> "TrainState":
-        """The state before the first step. The arrays are copied: the model stays usable when the state is donated."""
+        """The state before the first step. Arrays are copied, so the model remains usable after the state is donated."""
         parameters, constants, structure = split(jax.tree.map(jnp.array, model))
         return cls(
             step=jnp.zeros((), jnp.int32),
@@ -68,7 +68,7 @@ class TrainState:
 
     @property
     def usual(self) -> str:
-        """The weights that a model is used with: the first average, or "raw" where there is none."""
+        """The weights to use by default: the first average, or "raw" if there is none."""
         return next(iter(self.averages), "raw")
 
     def snapshot(self) -> Groups:
@@ -86,7 +86,7 @@ class TrainState:
         }
 
     def with_groups(self, groups: Groups) -> "TrainState":
-        """A state of this shape from its groups."""
+        """A state with the structure of this one and the arrays of these groups."""
         return dataclasses.replace(
             self,
             **groups["counters"],  # type: ignore[arg-type]

@@ -1,9 +1,9 @@
-"""One step of training: a function of the state, the batch and the keys of its examples, the same for all strategies.
+"""One training step, a function of the state, the batch and the keys of its examples, the same for all strategies.
 
     θ ← θ − optimiser(∇_θ mean_i loss_i(θ)),   θ̄ ← β θ̄ + (1 − β) θ,   θ ← projection(θ)
 
-Randomness belongs to the example: its key is fold_in(fold_in(key, step), position in the global batch), so that the
-step does not depend on how the batch lies over devices, nor on how often the run was killed.
+Each example has its own key, fold_in(fold_in(key, step), position in the global batch), so the step does not depend
+on how the batch is divided over devices, nor on interruptions of the run.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ def make_train_step(
     accumulate: int = 1,
     distribute: Callable[[Gradient], Differentiate] = lambda gradient: gradient,
 ) -> TrainStep:
-    """The function (state, frozen, batch, keys) -> (state, metrics), to be put under ``jax.jit``.
+    """The function (state, frozen, batch, keys) -> (state, metrics), to be compiled by ``jax.jit``.
 
     ``frozen``: the arrays of ``task.frozen`` by name (``frozen_arrays``). Metrics are the loss, the norms of gradient and
     parameters, the counts of skipped steps, and the mean of each of the task's own. ``accumulate``: the batch is processed
@@ -97,7 +97,7 @@ def frozen_arrays(task: Task) -> Arrays:
 
 
 def check_frozen(task: Task, model: Any) -> None:
-    """A ValueError if an array of the model is also one of the frozen models': it cannot be both."""
+    """Raise a ValueError if an array of the model also belongs to a frozen model."""
     frozen = {id(leaf): name for name, leaf in frozen_arrays(task).items()}
     parameters, _, _ = split(model)
     both = [f"{name} is frozen.{frozen[id(leaf)]}" for name, leaf in parameters.items() if id(leaf) in frozen]

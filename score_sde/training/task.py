@@ -1,11 +1,11 @@
-"""What is trained: the protocol between a task and the loop, the checkpoints and the devices, which know no task.
+"""The protocol of a training task. The loop, the checkpoints and the parallelism depend on nothing else of a task.
 
 A step calls, in this order,
 
     loss           of a batch, and its gradient with respect to the trained part of the model
     (optimiser, averages)
-    after_update   a projection of the model; nothing unless told
-    remember       what the task keeps from step to step; nothing unless told
+    after_update   a projection of the model; by default none
+    remember       the arrays that the task keeps from step to step; by default none
 """
 
 import re
@@ -16,11 +16,11 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 from score_sde.parameters import Arrays, Structure
 
-Batch: TypeAlias = PyTree  # leaves lead with the batch
+Batch: TypeAlias = PyTree  # the first axis of each leaf is the batch
 
 
 class Averages(Mapping):
-    """The model with each average of its parameters, put together when it is asked for."""
+    """The model with each average of its parameters, built on access."""
 
     def __init__(self, structure: Structure, averages: Mapping[str, Arrays], constants: Arrays):
         self._structure, self._averages, self._constants = structure, averages, constants
@@ -36,46 +36,46 @@ class Averages(Mapping):
 
 
 class Context(NamedTuple):
-    """What a loss may look at besides the batch."""
+    """The inputs of a loss other than the batch."""
 
     model: Any
     averages: Mapping[str, Any]
-    """The model with averaged parameters, by the name of the average. No gradient flows into them."""
+    """The model with averaged parameters, by the name of the average, without gradient."""
     frozen: Any
     """The task's ``frozen``."""
     memory: PyTree
     step: Int[Array, ""]
     training: bool = True
-    """False for a loss that is measured: without dropout, with all conditions."""
+    """False if the loss is only measured: without dropout, with all conditions."""
 
 
 class Task:
-    """What is trained. A subclass defines ``init`` and ``loss``."""
+    """A training task. Subclasses define ``init`` and ``loss``."""
 
     @property
     def name(self) -> str:
-        """Stands in every checkpoint: the name of the class in small letters."""
+        """The name stored in checkpoints: the class name in snake case."""
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
 
     @property
     def frozen(self) -> PyTree:
-        """Models that are not trained, such as a teacher. They are arguments of the step, laid out over devices like the
-        parameters, without gradient, optimiser state, average or copy in checkpoints.
+        """Models that are not trained, such as a teacher. They are arguments of the step, sharded like the parameters,
+        and have no gradient, optimiser state, average or copy in checkpoints.
         """
         return {}
 
     @property
     def memory(self) -> PyTree:
-        """Arrays that the task keeps from step to step, as they are at first. In checkpoints, without gradient."""
+        """The initial values of arrays that the task keeps between steps. In checkpoints, without gradient."""
         return {}
 
     @property
     def entries(self) -> tuple[str, ...]:
-        """What the loss reads of an example besides "data" and the conditions of the config."""
+        """The entries of an example that the loss reads, besides "data" and the config's conditions."""
         return ()
 
     def init(self, key: Key[Array, ""]) -> Any:
-        """The model with its first parameters. What is trained of it is said by ``score_sde.parameters.split``."""
+        """The model with its initial parameters. ``score_sde.parameters.split`` determines which are trained."""
         raise TypeError(f"{type(self).__name__} does not define init(key)")
 
     def loss(
@@ -89,7 +89,7 @@ class Task:
         raise TypeError(f"{type(self).__name__} does not define loss(context, batch, keys)")
 
     def after_update(self, model: Any, context: Context) -> Any:
-        """The model after the optimiser, projected; ``context`` is that of the loss."""
+        """The projection of the model after the optimiser's update; ``context`` is that of the loss."""
         return model
 
     def remember(
@@ -99,14 +99,14 @@ class Task:
         return context.memory
 
     def evaluators(self) -> Mapping[str, Any]:
-        """What is measured of a trained model unless a config says so; see ``score_sde.evaluation``."""
+        """The default evaluators of a trained model, which a config may replace; see ``score_sde.evaluation``."""
         return {}
 
     def preview(
         self, model: Any, batch: Batch, key: Key[Array, ""], sample: Callable[[Key[Array, ""]], Array]
     ) -> Mapping[str, Array]:
-        """Pictures of the model at each snapshot by name, as examples in the form of the data.
+        """Preview images of the model at each snapshot by name, as examples in the form of the data.
 
-        ``batch``: held-out examples. ``sample``: draws samples of the model as the config says.
+        ``batch``: held-out examples. ``sample``: draws samples with the sampler of the config.
         """
         return {}
