@@ -74,8 +74,11 @@ def evaluate(
                 break
     bar.close()
     _save(works)
-    if jax.process_index() != 0:
-        return {}
+    return _results(works, subject, file) if jax.process_index() == 0 else {}
+
+
+def _results(works: Mapping[str, "_Work"], subject: Subject, file: Path | None) -> dict[str, dict[str, Any]]:
+    """The result of each evaluator, also written to the file, which keeps what it has of others."""
     results = {}
     before = _read(file)
     for name, work in works.items():

@@ -2,21 +2,20 @@
 
 import dataclasses
 import math
-import warnings
 from typing import Any, NamedTuple
 
 import diffrax
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
 from score_sde import pytree
-from score_sde.checks import is_concrete, per_sample, require, some_of, sum_over_sample
-from score_sde.denoiser import Condition, Denoiser, check_condition
+from score_sde.checks import per_sample, require, sum_over_sample
+from score_sde.denoiser import Condition, Denoiser
 from score_sde.likelihood import divergence as divergences
 from score_sde.likelihood.adams import Adams
+from score_sde.likelihood.arguments import checked, ends_of, given_probes, warn_of_failures
 from score_sde.likelihood.flow import Method, Path, follow, scale
 from score_sde.randomness import check_key
 from score_sde.sde import SDE
@@ -96,18 +95,18 @@ def log_likelihood(
     memory grows like the square root of ``max_steps``). ``precision``: of matrix products; "highest" prevents TF32 on
     a GPU. Failures are flagged and, outside jit, reported as warnings.
     """
-    x = _checked(model, x, condition, rtol, atol, steps, max_steps, solver)
+    x = checked(model, x, condition, rtol, atol, steps, max_steps, solver)
     require(last_step in ("stop", "bound"), f'last_step = {last_step!r}; allowed: "stop", "bound"')
     check_key(key)
     n = x.shape[0]
-    count, given = _given_probes(probes, x)
+    count, given = given_probes(probes, x)
     divergences.check(divergence, distribution, count, chunk, memory, x.shape, x.dtype.itemsize)
     require(jnp.shape(start) in ((), (n,)), f"start has shape {jnp.shape(start)}; allowed: () or ({n},), one a sample")
     run = _Run(Method(solver, steps, max_steps, adjoint), divergence, count, distribution, chunk, last_step, precision)
     index = jnp.asarray(start, int) + (jnp.arange(n) if jnp.ndim(start) == 0 else 0)
-    ends = _ends(model, t_min, t_max, x.dtype)
+    ends = ends_of(model, t_min, t_max, x.dtype)
     result = _density(run, model, x, key, index, given, condition, ends, (jnp.asarray(rtol), jnp.asarray(atol)))
-    _warn_of_failures(result.failed_at, result.reached, index)
+    warn_of_failures(result.failed_at, result.reached, index)
     return result
 
 
@@ -139,12 +138,12 @@ def _map(
     adjoint: Any = diffrax.RecursiveCheckpointAdjoint(),  # noqa: B008
     precision: str | None = "highest",
 ) -> Array:
-    x = _checked(model, x, condition, rtol, atol, steps, max_steps, solver)
-    ends = _ends(model, t_min, t_max, x.dtype)
+    x = checked(model, x, condition, rtol, atol, steps, max_steps, solver)
+    ends = ends_of(model, t_min, t_max, x.dtype)
     ends = ends if forward else ends[::-1]
     method = Method(solver, steps, max_steps, adjoint)
     path = _bijection(method, precision, model, x, condition, ends, (jnp.asarray(rtol), jnp.asarray(atol)))
-    _warn_of_failures(path.failed_at, path.reached, jnp.arange(len(x)))
+    warn_of_failures(path.failed_at, path.reached, jnp.arange(len(x)))
     return jnp.where(per_sample(path.failed_at < 0, path.x) > 0, path.x, jnp.nan)
 
 
@@ -202,75 +201,3 @@ def _bijection_of(method: Method, precision, model: Denoiser, x, condition, ends
 
 _density = jax.jit(_density_of, static_argnums=0)
 _bijection = jax.jit(_bijection_of, static_argnums=(0, 1))
-
-
-# Arguments and failures.
-
-
-def _checked(model, x, condition, rtol, atol, steps, max_steps, solver) -> Array:
-    x = jnp.asarray(x)
-    require(
-        jnp.issubdtype(x.dtype, jnp.floating),
-        f"x has dtype {x.dtype}, but a density is over floats in model space; for images as integers use "
-        "ss.likelihood.of_data(model, images, key, scaling), or scale and dequantise them first",
-    )
-    require(x.ndim >= 2 and x.size > 0, f"x has shape {x.shape}; give (n, *shape) with at least one sample")
-    if is_concrete(x):
-        bad = np.flatnonzero(~np.isfinite(np.asarray(x)).reshape(len(x), -1).all(axis=1))
-        require(
-            not len(bad), f"x is not finite in {len(bad)} of {len(x)} samples, the first of them x[{bad[:1].sum()}]"
-        )
-    check_condition(condition, x)
-    for name, value in (("rtol", rtol), ("atol", atol)):
-        require(not is_concrete(value) or bool(np.asarray(value) > 0), f"{name} = {value}; it must be positive")
-    require(steps in ("each", "joint"), f'steps = {steps!r}; allowed: "each", "joint"')
-    require(max_steps >= 1, f"max_steps = {max_steps}; it must be at least 1")
-    require(
-        isinstance(solver, diffrax.AbstractERK | Adams),
-        f"solver = {solver!r}; give ss.likelihood.Adams(), or one of diffrax's explicit Runge-Kutta methods with an "
-        "error estimate, such as diffrax.Dopri5()",
-    )
-    return x
-
-
-def _given_probes(probes: int | ArrayLike, x: Array) -> tuple[int, Array | None]:
-    if isinstance(probes, int | np.integer):
-        return int(probes), None
-    wanted = x.shape
-    require(
-        jnp.ndim(probes) == x.ndim + 1 and jnp.shape(probes)[1:] == wanted,
-        f"probes has shape {jnp.shape(probes)}; give their number, or an array (probes, *{wanted})",
-    )
-    return len(jnp.asarray(probes)), jnp.moveaxis(jnp.asarray(probes, x.dtype), 0, 1)
-
-
-def _ends(model: Denoiser, t_min: Any, t_max: Any, dtype: Any) -> tuple[Array, Array]:
-    sde = model.sde
-    first, last = (sde.t_min if t_min is None else t_min), (sde.t_max if t_max is None else t_max)
-    if is_concrete(first) and is_concrete(last):
-        require(
-            0 <= float(first) < float(last) <= sde.t_max,
-            f"t_min = {first}, t_max = {last}; allowed: 0 <= t_min < t_max <= {sde.t_max}, the SDE's",
-        )
-        with jax.ensure_compile_time_eval():
-            vanishes = bool(sde.alpha(last) == 0)
-        require(
-            model.defined_without_signal or not vanishes,
-            f"alpha is 0 at t_max = {last} of {type(sde).__name__}, where a model that predicts the noise or the score "
-            f"has no posterior mean; give t_max = {sde.t_max_sampling}, its t_max_sampling",
-        )
-    return jnp.asarray(first, dtype), jnp.asarray(last, dtype)
-
-
-def _warn_of_failures(failed_at: Array, reached: Array, index: Array) -> None:
-    if not is_concrete(failed_at):
-        return
-    bad = np.flatnonzero(np.asarray(failed_at) >= 0)
-    if len(bad):
-        some = some_of([f"sample {index[i]} at t = {reached[i]:.3g} after {failed_at[i]} steps" for i in bad], 5)
-        warnings.warn(
-            f"the flow of {len(bad)} of {len(failed_at)} samples was given up: {some}. Their entries are NaN and "
-            "failed_at says which; take a looser tolerance or more max_steps, or look at the model's output there",
-            RuntimeWarning,
-            stacklevel=4,
-        )

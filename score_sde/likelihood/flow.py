@@ -177,14 +177,19 @@ def _solve(method: Method, model: Denoiser, x, probes, condition, ends, toleranc
         adjoint=method.adjoint,
         throw=False,
     )
+    return _path(sde, solution, ends[1], per_step, once)
+
+
+def _path(sde: SDE, solution: diffrax.Solution, end: Array, per_step: int, once: int) -> Path:
+    """The result of a solution in (z, δ) and u that was to lead to t = end."""
     (z, delta), u = jax.tree.map(lambda leaf: leaf[-1], (solution.ys, solution.ts))  # type: ignore[misc]
     steps = solution.stats["num_steps"]
-    n = len(x)
+    n = len(z)
     finite = jnp.all(jnp.isfinite(z.reshape(n, -1)), axis=1)
     if delta is not None:
         finite &= jnp.all(jnp.isfinite(delta), axis=1)
     fine = finite & (solution.result == diffrax.RESULTS.successful)
-    reached = jnp.where(solution.result == diffrax.RESULTS.successful, ends[1], time_of_angle(sde, angle_at(u)))
+    reached = jnp.where(solution.result == diffrax.RESULTS.successful, end, time_of_angle(sde, angle_at(u)))
     nfe = per_step * steps + once
     return Path(
         x=z * per_sample(scale(sde, reached), z),

@@ -119,18 +119,16 @@ def fit(
             if new:
                 compiled.add(count)
                 display.begin(step)
+            values: dict[str, float] = {}
             if logging.due(step, last):
-                values, seen = _summary(seen), []
-                if rate is not None:
-                    values["lr"] = float(rate(jnp.asarray(step - 1)))
+                values, seen = _summary(seen, rate, step), []
                 _write(metrics, step, values)
-                display.show(step, {name: values[name] for name in ("loss", "grad_norm", "lr") if name in values})
+            display.show(step, {name: values[name] for name in ("loss", "grad_norm", "lr") if name in values})
+            if values:
                 problem = _problem(values, step, plan.max_skipped)
                 if problem is not None:
                     _save(checkpoints, state, step, reader.get_state(), snapshot=False)
                     raise Diverged(problem)
-            else:
-                display.show(step)
             _happen(events, False, state, step, last, metrics)
             if any(event.due(step, last) for event in saving):
                 _save(checkpoints, state, step, reader.get_state(), snapshot=saving[1].due(step, last))
@@ -159,13 +157,14 @@ def _save(
     checkpoints.save(step, state.groups(), ("raw", *state.averages), data)
 
 
-def _summary(seen: list[dict[str, jax.Array]]) -> dict[str, float]:
-    """The means over the steps since the last summary; for the counters, the last value."""
+def _summary(seen: list[dict[str, jax.Array]], rate: Callable[[Array], Array] | None, step: int) -> dict[str, float]:
+    """The means over the steps since the last summary; for the counters and the learning rate, the last value."""
     found = {name: np.concatenate([np.asarray(each[name]) for each in seen]) for name in seen[0]}
-    return {
+    values = {
         name: float(value[-1] if name.startswith("skipped") else _mean_of_finite(value))
         for name, value in found.items()
     }
+    return values if rate is None else {**values, "lr": float(rate(jnp.asarray(step - 1)))}
 
 
 def _mean_of_finite(values: np.ndarray) -> float:
