@@ -45,7 +45,10 @@ def test_first_parameters():
     assert_same(problems.networks(), golden("networks"), rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("name", ["losses", "samplers", "guided"])
+slow = pytest.mark.slow  # tests of their own look after samplers
+
+
+@pytest.mark.parametrize("name", ["losses", pytest.param("samplers", marks=slow), pytest.param("guided", marks=slow)])
 def test_losses_and_samples(name):
     assert_same(getattr(problems, name)(), golden(name), atol=2e-6)
 
@@ -78,10 +81,10 @@ CASES = {
     "vp_discrete": lambda folder: original("vp/ddpm/cifar10", folder),
     "subvp": lambda folder: original("subvp/cifar10_ddpmpp_continuous", folder),
 }
-QUICK = ("toy", "digits_conditional", "ve_discrete")
+QUICK = ("toy", "digits_conditional")
 
 
-@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in CASES])
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=slow) for n in CASES])
 def test_three_steps(name, tmp_path):
     config = CASES[name](tmp_path)
     config.training.update(steps=3, log_every=1, evaluate_every=3, snapshot_every=3, checkpoint_every=3)
