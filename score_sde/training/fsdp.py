@@ -1,7 +1,7 @@
 """The gradient with respect to parameters that are sharded over devices (FSDP, ZeRO-3; Rajbhandari et al. 2020).
 
-Each device computes the loss of its part of the batch. It gathers each sharded array where the loss uses it, once in the
-forward pass and again in the backward pass, so no full parameter is kept in between. The transpose of the gather sums
+Each device computes the loss of its part of the batch. It gathers each sharded array where the loss uses it, once in
+the forward pass and again in the backward pass, so no full parameter is kept between. The transpose of the gather sums
 the gradients of all devices and leaves each device its shard (a reduce-scatter). Gradients of replicated arrays are
 summed by an all-reduce. Activations are never exchanged.
 """
