@@ -52,7 +52,7 @@ class Evaluator(Protocol):
         ...
 
     def measure(self, subject: Subject, batch: Batch, key: Key[Array, ""]) -> Mapping[str, Array]:
-        """Values of each example of a batch, arrays (batch, ...). ``batch["index"]`` holds the indices of the examples."""
+        """Values of each example of a batch, arrays (batch, ...). ``batch["index"]`` holds their indices."""
         ...
 
     def add(self, state: State, rows: slice, values: Mapping[str, np.ndarray]) -> State:
