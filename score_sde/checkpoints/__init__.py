@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, with a hash of every file; states to go on from, and light snapshots of weights."""
+"""Checkpoints, written atomically with a hash of every file: states to resume from, and light snapshots of weights."""
 
 from score_sde.checkpoints.states import Checkpoints, check_about, resumed
 from score_sde.checkpoints.store import DamagedError, load_arrays

@@ -1,7 +1,7 @@
-"""The checkpoints of a training: when they are written, which are kept, and where a training goes on.
+"""The checkpoints of a training run: writing, removing, and resuming.
 
-checkpoints/STEP    all that a training goes on from; the newest two are kept
-snapshots/STEP      the weights and their averages alone, kept for good
+checkpoints/STEP    the full state for resuming; the newest two are kept
+snapshots/STEP      only the weights and their averages, kept permanently
 """
 
 from collections.abc import Callable, Mapping
@@ -22,8 +22,8 @@ KEPT = 2
 class Checkpoints:
     """Writes checkpoints in the background.
 
-    A disk that is full costs the checkpoint, not the training: the old ones stay, and the next is tried again.
-    ``about``: what every manifest says besides the step, the name of the task for instance.
+    If the disk is full, the checkpoint fails but training continues: old checkpoints stay, and the next is attempted.
+    ``about``: further entries of every manifest, such as the name of the task.
     """
 
     def __init__(self, workdir: Path, about: Mapping[str, Any], say: Callable[[str], None] = print):
@@ -31,25 +31,25 @@ class Checkpoints:
         self._writing: store.Writing | None = None
 
     def save(self, step: int, groups: Groups, weights: tuple[str, ...], data: Mapping[str, int]) -> None:
-        """Begin to write a state, once the one before is there. Nothing to do where the step is saved already.
+        """Start writing a state, after the previous one has finished. A step that is already saved is skipped.
 
-        ``weights``: which of the groups are weights; ``data``: where the batches go on.
+        ``weights``: the groups that are weights; ``data``: the position at which the batches resume.
         """
         self._begin(CHECKPOINTS, step, groups, {"weights": list(weights), "data": dict(data)})
 
     def save_snapshot(self, step: int, groups: Groups) -> None:
-        """The same of the weights alone; all groups are weights."""
+        """Start writing a snapshot; all groups are weights."""
         self._begin(SNAPSHOTS, step, groups, {"weights": list(groups)})
 
     def wait(self) -> None:
-        """Until the last one is there; raises if it could not be written."""
+        """Wait for the last checkpoint; raises if it could not be written."""
         if self._writing is not None:
             self._writing.wait()
             self._remove_old()
             self._writing = None
 
     def finish(self) -> None:
-        """Until the one that is being written is there, or has failed: then it says so and goes on."""
+        """Wait for the checkpoint in progress; a failure is reported but not raised."""
         try:
             self.wait()
         except Exception as error:
@@ -74,10 +74,10 @@ class Checkpoints:
 
 
 def resumed(workdir: Path, initial: Groups, about: Mapping[str, Any]) -> tuple[Groups, int]:
-    """The groups of the newest whole checkpoint, or the initial ones, and its step. All hosts read the same.
+    """The groups of the newest valid checkpoint, or the initial ones, and its step. All hosts read the same one.
 
-    ``initial`` says which arrays there are, and how they lie over devices. A ValueError if the checkpoint is of another
-    task, or of a model with other arrays.
+    ``initial`` determines the arrays and their sharding. A checkpoint of another task, or of a model with other arrays,
+    raises a ValueError.
     """
     folder = Path(workdir) / CHECKPOINTS
     step = -1
@@ -105,7 +105,7 @@ def resumed(workdir: Path, initial: Groups, about: Mapping[str, Any]) -> tuple[G
 
 
 def check_about(path: Path, manifest: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-    """A ValueError unless a checkpoint is of the same task, trained with the same frozen models."""
+    """Raise a ValueError unless a checkpoint has the same task and was trained with the same frozen models."""
     if manifest.get("format") != FORMAT:
         raise ValueError(
             f"the checkpoint {path} has format {manifest.get('format')}; this release reads format {FORMAT}"

@@ -1,11 +1,11 @@
-"""One checkpoint, the one place that knows Orbax: whole or not there, and known to be undamaged.
+"""Storage of one checkpoint with Orbax: written atomically, and verified by hashes.
 
-    FOLDER/STEP/         an Orbax checkpoint of named groups of named arrays, and manifest.json beside its files:
-                         a BLAKE2b hash of each file, and what else there is to know (a JSON dictionary)
-    FOLDER/.STEP.part    one that is being written: it takes its name when manifest.json is in it
-    FOLDER/damaged/      those whose files are not what was written
+    FOLDER/STEP/         an Orbax checkpoint of named groups of named arrays, with manifest.json: a JSON dictionary
+                         with a BLAKE2b hash of each file and further metadata
+    FOLDER/.STEP.part    a checkpoint in progress, renamed once it contains manifest.json
+    FOLDER/damaged/      checkpoints whose files differ from what was written
 
-Orbax itself notices a missing file, not a flipped bit: hence the hashes.
+Orbax itself detects a missing file but not a flipped bit, hence the hashes.
 """
 
 import hashlib
@@ -30,11 +30,11 @@ MANIFEST = "manifest.json"
 
 
 class DamagedError(ValueError):
-    """A checkpoint whose files are missing, or not what was written."""
+    """A checkpoint whose files are missing, or differ from what was written."""
 
 
 def save_arrays(path: Path, groups: Groups, about: Mapping[str, Any] | None = None) -> None:
-    """Write a checkpoint, and wait for it."""
+    """Write a checkpoint and wait until it is complete."""
     writing = Writing(path, groups, about)
     writing.wait()
 
@@ -42,8 +42,8 @@ def save_arrays(path: Path, groups: Groups, about: Mapping[str, Any] | None = No
 class Writing:
     """A checkpoint that is being written in the background.
 
-    The arrays are copied before this returns, so that they may be donated to the next step. With several hosts each
-    calls this, and each writes its part.
+    The arrays are copied before the constructor returns, so they may be donated to the next step. With several hosts,
+    all must call this; each writes its part.
     """
 
     def __init__(self, path: Path, groups: Groups, about: Mapping[str, Any] | None = None):
@@ -66,13 +66,13 @@ class Writing:
         self._thread.start()
 
     def wait(self) -> None:
-        """Until it is there; raises what went wrong."""
+        """Wait until it is written; raises the error if it failed."""
         self._thread.join()
         if self.error is not None:
             raise self.error
 
     def done(self) -> bool:
-        """Whether it is there, or has failed."""
+        """Whether it is written or has failed."""
         return not self._thread.is_alive()
 
     def _finish(self) -> None:
@@ -99,7 +99,7 @@ def steps(folder: Path) -> list[int]:
 
 
 def manifest(path: Path) -> dict[str, Any]:
-    """What is known of a checkpoint besides its arrays."""
+    """The metadata of a checkpoint."""
     try:
         return json.loads((path / MANIFEST).read_text())
     except (OSError, json.JSONDecodeError) as error:
@@ -107,7 +107,7 @@ def manifest(path: Path) -> dict[str, Any]:
 
 
 def check(path: Path) -> dict[str, Any]:
-    """The manifest of a checkpoint; a DamagedError unless each of its files is what was written."""
+    """The manifest of a checkpoint; raises a DamagedError unless all its files match their hashes."""
     known, found = manifest(path), _hashes(path)
     wrong = sorted(name for name in known["hashes"] if found.get(name) != known["hashes"][name])
     if wrong:
@@ -127,7 +127,7 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
 def load_arrays(
     path: Path, groups: tuple[str, ...] | None = None, sharding: Callable[[str, str], Any] | None = None
 ) -> dict[str, dict[str, Array]]:
-    """Read the groups of a checkpoint that was checked. ``sharding(group, name)``: where to put an array."""
+    """Read the groups of a verified checkpoint. ``sharding(group, name)``: the sharding of an array."""
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     stored = _stored(path)
     try:
@@ -149,7 +149,7 @@ def load_arrays(
 
 
 def newest_whole(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The newest checkpoint that is undamaged, with its manifest. Damaged ones are set aside, with a warning."""
+    """The newest undamaged checkpoint and its manifest. Damaged ones are moved aside with a warning."""
     for step in reversed(steps(folder)):
         path = folder / str(step)
         try:
@@ -164,13 +164,13 @@ def newest_whole(folder: Path) -> tuple[Path, dict[str, Any]] | None:
 
 
 def clean(folder: Path) -> None:
-    """Remove what a killed run left half-written."""
+    """Remove the incomplete checkpoints of a killed run."""
     for part in folder.glob(".*.part*"):
         shutil.rmtree(part, ignore_errors=True)
 
 
 def remove(path: Path) -> None:
-    """Remove a checkpoint: it loses its name first, so that no half of it is ever taken for one."""
+    """Remove a checkpoint. It is renamed first, so a partial removal never looks like a checkpoint."""
     doomed = path.with_name(f".{path.name}.part.old")
     shutil.rmtree(doomed, ignore_errors=True)
     os.rename(path, doomed)
@@ -185,13 +185,13 @@ def _stored(path: Path) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _damaged(path: Path, error: Exception) -> DamagedError:
-    """Orbax and TensorStore raise errors of many kinds for a damaged folder."""
+    """Orbax and TensorStore raise many kinds of errors for a damaged folder."""
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return DamagedError(f"the checkpoint {path} is damaged or half-written ({reason}); use another step")
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    """BLAKE2b of each file under a folder, by its path in it."""
+    """The BLAKE2b hash of each file under a folder, by relative path."""
     found = {}
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder).as_posix()

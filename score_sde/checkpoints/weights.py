@@ -1,4 +1,4 @@
-"""The weights that a workdir holds, whether they lie in a snapshot or in a state that a training goes on from."""
+"""The weights in a workdir, from snapshots or from states for resuming."""
 
 import hashlib
 import warnings
@@ -15,7 +15,7 @@ from score_sde.checkpoints.store import Groups
 
 
 def steps(workdir: str | Path) -> list[int]:
-    """The steps whose weights a workdir has, in order."""
+    """The steps whose weights are in a workdir, in order."""
     return sorted({*store.steps(Path(workdir) / SNAPSHOTS), *store.steps(Path(workdir) / CHECKPOINTS)})
 
 
@@ -25,9 +25,9 @@ def snapshots(workdir: str | Path) -> list[int]:
 
 
 def find(workdir: str | Path, step: int | None = None) -> tuple[Path, dict[str, Any]]:
-    """Where the weights of a step lie, and the manifest; of no step, the newest that are not damaged.
+    """The path and manifest of the weights of a step; without a step, of the newest undamaged weights.
 
-    Nothing is moved: a training may be running there.
+    No files are moved, because training may be running in the workdir.
     """
     workdir, there = Path(workdir), steps(workdir)
     if not there:
@@ -50,14 +50,14 @@ def find(workdir: str | Path, step: int | None = None) -> tuple[Path, dict[str, 
 
 
 def save(workdir: str | Path, step: int, groups: Groups, about: Mapping[str, Any]) -> Path:
-    """Write a snapshot, and wait for it."""
+    """Write a snapshot and wait until it is complete."""
     path = Path(workdir) / SNAPSHOTS / str(step)
     store.save_arrays(path, groups, {"format": FORMAT, "step": step, "weights": list(groups), **about})
     return path
 
 
 def hash_of(arrays: Mapping[str, jax.Array]) -> str:
-    """A hash of named arrays: of their names, types, shapes and bytes."""
+    """A hash of the names, dtypes, shapes and bytes of arrays."""
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(arrays):
         value = np.asarray(arrays[name])

@@ -1,7 +1,7 @@
-"""Configs: one section for each part of an experiment, checked against the signature of what it names.
+"""Configs: one section per part of an experiment, checked against the signature of the constructor it names.
 
-A section's ``name`` chooses a constructor, by a short name or an import path; the other fields are its arguments, with
-the constructor's own types and defaults. No field is listed here: a parameter that a constructor gains is a field.
+A section's ``name`` selects a constructor by a short name or an import path; the other fields are its arguments, with
+the constructor's types and defaults. Fields are not listed here: every parameter of a constructor is a field.
 """
 
 from score_sde.config.build import build, build_many, constructor_of

@@ -1,4 +1,4 @@
-"""From a checked section to what it names: the constructor is called with the fields, or bound to them."""
+"""Build the part of a checked section: call its constructor with the fields, or bind the fields to it."""
 
 import functools
 import inspect
@@ -15,10 +15,10 @@ from score_sde.objects import import_object
 def build(
     config: Mapping[str, Any], section: str, *, resolve: Callable[[Mapping], Any] | None = None, **given: Any
 ) -> Any:
-    """The part of this section; None where the section is.
+    """The part of this section, or None if the section is None.
 
-    ``given``: what the builder supplies; the constructor takes of it what it has parameters for. ``resolve``: what a
-    reference to another run stands for.
+    ``given``: arguments from the builder; those without a parameter in the constructor are ignored. ``resolve`` maps a
+    reference to another run to its model.
     """
     if config[section] is None:
         return None
@@ -26,7 +26,7 @@ def build(
 
 
 def build_many(config: Mapping[str, Any], section: str) -> dict[str, Any]:
-    """The parts of a section that holds several, by their names."""
+    """The parts of a section with several parts, by name."""
     part = MANY[section]
     return {
         name: build_part(f"config.{section}.{name}", part, value, {}, None) for name, value in config[section].items()
@@ -34,7 +34,7 @@ def build_many(config: Mapping[str, Any], section: str) -> dict[str, Any]:
 
 
 def constructor_of(config: Mapping[str, Any], section: str) -> Callable:
-    """What the section names."""
+    """The constructor that the section names."""
     part = SECTIONS[section]
     return find(f"config.{section}", part, config[section].get("name", part.default))[1]
 
@@ -42,7 +42,7 @@ def constructor_of(config: Mapping[str, Any], section: str) -> Callable:
 def build_part(
     path: str, part: Part, section: Mapping[str, Any], given: Mapping[str, Any], resolve: Callable | None
 ) -> Any:
-    """One part. What its constructor refuses is refused with the path of the section."""
+    """Build one part. An error of its constructor is raised again with the path of the section."""
     _, constructor = find(path, part, section.get("name", part.default))
     parameters = parameters_of(constructor)
     arguments = {

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 
 def read(path: str | Path) -> ConfigDict:
-    """What the file says, unchecked. A Python file is imported as Python imports it."""
+    """Read a config file, unchecked. A Python file is imported as a normal module."""
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"there is no config file {path}")
@@ -24,7 +24,7 @@ def read(path: str | Path) -> ConfigDict:
 
 
 def as_config(module: Any, path: Path) -> ConfigDict:
-    """What ``get_config()`` of a config file's module returns."""
+    """The result of ``get_config()`` of a config file's module."""
     if not hasattr(module, "get_config"):
         raise ValueError(f"{path} defines no get_config(); a config file is a Python file with such a function")
     config = _failing_by_name(path, module.get_config)
@@ -34,7 +34,7 @@ def as_config(module: Any, path: Path) -> ConfigDict:
 
 
 def _imported(path: Path) -> Any:
-    """The module; what lies beside it, and the folder above ``configs/``, can be imported by it."""
+    """Import the module; it can import from its own folder and from the folder above ``configs/``."""
     folder = path.resolve().parent
     roots = [str(parent.parent) for parent in (folder, *folder.parents) if parent.name == "configs"]
     before = list(sys.path)
@@ -51,7 +51,7 @@ def _imported(path: Path) -> Any:
 
 
 def _failing_by_name(path: Path, function: Any) -> Any:
-    """What the function returns; whatever goes wrong in it is said to have gone wrong in this file."""
+    """The result of the function; other errors than ValueError become one that names this file."""
     try:
         return function()
     except ValueError:

@@ -1,4 +1,4 @@
-"""The fields that a config may set, with their defaults: what --help prints beside a config."""
+"""The fields of a config with their values, as printed by --help together with a config."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from score_sde.config.types import described
 
 
 def help_text(config: Mapping[str, Any]) -> str:
-    """A line for each field of each part that a checked config names."""
+    """One line for each field of each part of a checked config."""
     lines = [f"{'field':<44}{'value':<24}what it may be"]
     for section, part in SECTIONS.items():
         if config[section] is None:

@@ -1,4 +1,4 @@
-"""What the command line says about a config: ``--config.network.nf=64``, typed by the field's own annotation."""
+"""Overrides from the command line, ``--config.network.nf=64``, parsed according to the field's annotation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,10 +8,10 @@ from score_sde.config.types import parsed
 
 
 def override(config: Mapping[str, Any], path: str, text: str) -> dict[str, Any]:
-    """The config with one field set to what the text says in the field's type.
+    """The config with one field set to the text, parsed as the field's type.
 
-    A section that is set as a whole, ``--config.sampler=heun``, loses its other fields: they belong to what it named
-    before. A field that does not exist is set too; ``checked`` then says what is wrong with it.
+    Setting a whole section, ``--config.sampler=heun``, removes its other fields, which belong to the previous
+    constructor. An unknown field is set too; ``checked`` then reports it.
     """
     field = field_at(config, path)
     value = parsed(text, Any if field is None else field.annotation)

@@ -1,9 +1,8 @@
-"""The parts of an experiment: one section of a config each, and the room in which its constructors stand.
+"""The parts of an experiment: the section of each part in a config, and the module of its constructors (the "room").
 
-A section's ``name`` chooses a constructor among the public names of the room (``denoising``, ``predictor_corrector``; upper
-case and underscores do not matter), or one of yours by its import path; the other fields are its arguments. A
-constructor that is added to its room, with its line in the room's ``__init__``, can be named at once: nothing is
-listed here but the rooms.
+A section's ``name`` selects a constructor among the public names of the room (``denoising``, ``predictor_corrector``;
+case and underscores do not matter), or your own by its import path; the other fields are its arguments. A constructor
+added to its room and exported in the room's ``__init__`` can be used immediately: only the rooms are listed here.
 """
 
 import dataclasses
@@ -20,12 +19,12 @@ from score_sde.config.signatures import parameters_of
 class Part:
     """One kind of part.
 
-    room        the modules that hold the constructors, a name or several
-    accepts     which public names of the rooms are such constructors
-    default     the constructor unless the section names another
-    given       arguments that are no fields, because what builds the part supplies them
-    late        whether they are supplied at each call: then the part is the function itself with its fields bound
-    only        whether there is one constructor, ``default``, so that the section needs no name
+    room        the modules of the constructors, one name or several
+    accepts     which public names of the rooms are constructors of the part
+    default     the constructor if the section names none
+    given       arguments that are not fields, because the builder supplies them
+    late        whether they are supplied at each call; the part is then the function with its fields bound
+    only        whether ``default`` is the only constructor, so that the section needs no name
     """
 
     room: str | tuple[str, ...]
@@ -36,7 +35,7 @@ class Part:
     only: bool = False
 
     def choices(self) -> dict[str, Any]:
-        """The constructors by their short names; those of data sources are import paths, which load when used."""
+        """The constructors by their short names; those of data sources are import paths, which are loaded on use."""
         rooms = (self.room,) if isinstance(self.room, str) else self.room
         if self.only:
             assert self.default is not None
@@ -56,13 +55,13 @@ def short(name: str) -> str:
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two names differ in upper case, underscores and hyphens alone."""
+    """Whether two names differ only in case, underscores and hyphens."""
     return re.sub("[_-]", "", one).lower() == re.sub("[_-]", "", other).lower()
 
 
 @functools.cache
 def _public(module: Any) -> dict[str, Any]:
-    """What a module offers that can be called: the names that it lists, or else those that it defines."""
+    """The public callables of a module: those in ``__all__``, or else those that it defines."""
     listed = getattr(module, "__all__", None)
     names = listed or [
         name for name, thing in vars(module).items() if getattr(thing, "__module__", "") == module.__name__
@@ -73,7 +72,7 @@ def _public(module: Any) -> dict[str, Any]:
     }
 
 
-# Which public names of a room are constructors of a part.
+# Conditions on the public names of a room that are constructors of a part.
 
 
 def _leads(*names: str) -> Callable[[Any], bool]:
@@ -146,14 +145,14 @@ SECTIONS: Mapping[str, Part] = {
 OPTIONAL = ("guidance",)
 """Sections that may be None."""
 FOLLOWS = ("example",)
-"""Sections that follow from the data where a config does not have them."""
+"""Sections that are filled in from the data if missing."""
 
 MANY: Mapping[str, Part] = {
     "conditions": Part("score_sde.conditions", default="Leaf", only=True),
     "averages": Part("score_sde.training.averages", default="constant"),
     "measures": Part("score_sde.evaluation", _has("measure"), given=()),
 }
-"""Sections that hold parts by names of your own."""
+"""Sections with several parts under names chosen by the user."""
 
 MANY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"averages": {"ema": {}}}
 
@@ -167,4 +166,4 @@ NESTED: Mapping[str, Part] = {
     "time_grid": Part("score_sde.samplers.grids", _leads("sde", "steps"), given=("sde", "steps"), late=True),
     "solver": Part("diffrax", _has("order", "error_order")),
 }
-"""Parameters, of whatever constructor, that are parts themselves."""
+"""Parameters of any constructor that are themselves parts."""

@@ -1,4 +1,4 @@
-"""A config against the signatures of what it names: every unknown field, wrong type and missing value in one message."""
+"""Check a config against signatures: one message lists all unknown fields, wrong types and missing values."""
 
 import difflib
 import typing
@@ -11,13 +11,13 @@ from score_sde.config.types import admits, described, fitted
 from score_sde.objects import import_object
 
 VERSION = 2
-"""Of the schema: it stands in config.json."""
+"""The version of the schema, stored in config.json."""
 
 SCALARS: Mapping[str, Field] = {"seed": Field(int, 42), "version": Field(int, VERSION)}
 
 
 class ConfigError(ValueError):
-    """A config that cannot be used; the message lists what is wrong with it."""
+    """An invalid config; the message lists all problems."""
 
     def __init__(self, problems: Iterable[str]):
         lines = list(dict.fromkeys(problems))
@@ -25,7 +25,7 @@ class ConfigError(ValueError):
 
 
 def checked(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with short names spelled out, values in the types of their fields, and plain defaults filled in."""
+    """The config with full names, values converted to the types of their fields, and plain defaults filled in."""
     problems: list[str] = []
     known = [*SCALARS, *SECTIONS, *MANY]
     for name in config:
@@ -49,7 +49,7 @@ def checked(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_part(path: str, part: Part, given: Any, problems: list[str], default: str | None = None) -> Any:
-    """One section against the signature of the constructor that it names."""
+    """Check one section against the signature of the constructor it names."""
     if isinstance(given, str):
         given = {"name": given}
     if not isinstance(given, Mapping):
@@ -67,7 +67,7 @@ def check_part(path: str, part: Part, given: Any, problems: list[str], default: 
         return given
     section: dict[str, Any] = {} if part.only else {"name": name}
     fields = fields_of(constructor, (*part.given, "name"))
-    if fields is None:  # it takes any keyword: your own function answers for them
+    if fields is None:  # the function accepts any keyword and must check them itself
         return section | {key: value for key, value in given.items() if key != "name"}
     for key in given:
         if key not in fields and not (key == "name" and not part.only):
@@ -86,7 +86,7 @@ def check_part(path: str, part: Part, given: Any, problems: list[str], default: 
 
 
 def find(path: str, part: Part, name: str) -> tuple[str, Callable]:
-    """The constructor of this name and its short name; a ValueError with the nearest names unless there is one."""
+    """The short name and the constructor of this name; a ValueError that suggests the closest name if there is none."""
     if ":" in name:
         try:
             return name, import_object(name)
@@ -102,7 +102,7 @@ def find(path: str, part: Part, name: str) -> tuple[str, Callable]:
 
 
 def field_at(config: Mapping[str, Any], path: str) -> Field | None:
-    """The field at a path such as "loss.times.std", as the config's constructors have it; None if there is none."""
+    """The field at a path such as "loss.times.std", given the config's constructors; None if there is none."""
     section, *rest = path.split(".")
     if section in SCALARS:
         return SCALARS[section] if not rest else None
@@ -130,7 +130,7 @@ def field_at(config: Mapping[str, Any], path: str) -> Field | None:
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(path, value) of every field; sections are gone through."""
+    """(path, value) of every field, recursively through sections."""
     for name, value in config.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{name}.")
@@ -139,7 +139,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """What differs between two configs, a line for each field."""
+    """The differences between two configs, one line per field."""
     mine, theirs, absent = dict(flat(one)), dict(flat(other)), "absent"
     return [
         f"config.{path}: {mine.get(path, absent)!r} there, {theirs.get(path, absent)!r} here"
@@ -149,18 +149,18 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 
 def plain(value: Any) -> Any:
-    """Lists for tuples, as JSON has them."""
+    """Replace tuples by lists, as in JSON."""
     return [plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def nearest(name: str, known: Iterable[str], path: str = "config") -> str:
-    """A question after the nearest of the known names, if one is near."""
+    """A suggestion of the closest known name, or an empty string."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {path}.{near[0]}?" if near else ""
 
 
 def is_reference(annotation: Any) -> bool:
-    """Whether a parameter is a model: a config refers to another run for it."""
+    """Whether a parameter is a model, for which a config refers to another run."""
     kinds = (annotation, *typing.get_args(annotation))
     return any(isinstance(kind, type) and (hasattr(kind, "cost") or hasattr(kind, "logits")) for kind in kinds)
 
@@ -171,14 +171,14 @@ REFERENCE: Mapping[str, Field] = {
     "weights": Field(str, "ema"),
     "hash": Field(str | None, None),
 }
-"""The fields of a reference to another run: its workdir or name, which weights, and the hash that was seen."""
+"""The fields of a reference to another run: its workdir, the step and name of the weights, and their hash."""
 
 
 def _field(path: str, key: str, field: Field, value: Any, problems: list[str]) -> Any:
     if key in NESTED and not (value is None and admits(field.annotation, type(None))):
         if isinstance(value, str | Mapping):
             return check_part(path, NESTED[key], value, problems)
-        if key != "time_grid":  # which may also be an array of times
+        if key != "time_grid":  # a time grid may also be an array of times
             problems.append(f"{path} = {value!r}; it must be a section, or a name: {_names(NESTED[key])}")
             return value
     if is_reference(field.annotation):
@@ -215,7 +215,7 @@ def _value(path: str, field: Field, value: Any, problems: list[str]) -> Any:
 
 
 def _check_many(path: str, part: Part, given: Any, problems: list[str]) -> dict[str, Any]:
-    """Several parts by names of one's own; "label" or ("label", "map") stands for parts with their defaults."""
+    """Check several named parts; "label" or ("label", "map") means parts with their defaults."""
     names = [name.strip() for name in given.split(",")] if isinstance(given, str) else given
     if (
         isinstance(names, list | tuple)
@@ -228,13 +228,13 @@ def _check_many(path: str, part: Part, given: Any, problems: list[str]) -> dict[
         return {}
     entries = {}
     for key, value in given.items():
-        if value is not None:  # None takes an entry away
+        if value is not None:  # None removes an entry
             entries[key] = check_part(f"{path}.{key}", part, value, problems, _known(part, key))
     return entries
 
 
 def _known(part: Part, name: str | None) -> str | None:
-    """An entry's own name where it is one of the room's."""
+    """The name of an entry if it is also the name of a constructor, else None."""
     return name if name is not None and any(same(each, name) for each in part.choices()) else None
 
 

@@ -1,4 +1,4 @@
-"""What a config says that belongs to no other room: what an example is, what is written down, what is evaluated."""
+"""Settings that belong to no other module: the examples, the logging and the evaluation."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from score_sde.checks import require
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """What one example is. It follows from the data where a config does not say it, and must agree with them.
+    """The form of one example, by default taken from the data, with which it must agree.
 
     shape      (H, W, C) of images, (D,) of points
     levels     256 for bytes; None: continuous
@@ -31,12 +31,12 @@ class Example:
 
 @dataclasses.dataclass(frozen=True)
 class Logging:
-    """What a training leaves beside its checkpoints.
+    """The outputs of training other than checkpoints.
 
     tensorboard    whether metrics also go to TensorBoard
-    wandb          the project's name at Weights & Biases, None: nowhere
-    preview        how many samples are drawn at each snapshot; 0: none
-    hooks          (every, "my_package.module:function") pairs: function(state, run) is called each ``every`` steps
+    wandb          the name of a Weights & Biases project; None: not used
+    preview        the number of samples drawn at each snapshot; 0: none
+    hooks          (every, "my_package.module:function") pairs: function(state, run) is called every ``every`` steps
     """
 
     tensorboard: bool = True
@@ -52,13 +52,13 @@ class Logging:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What --mode=eval and --mode=sample go through.
+    """The settings of --mode=eval and --mode=sample.
 
     steps          "newest", "all", "snapshots", or steps of the workdir
     weights        "ema" or another average, or "raw"
-    split          of the data
+    split          the split of the data
     batch_size     over all devices
-    samples        how many samples --mode=sample draws
+    samples        the number of samples to draw
     """
 
     steps: Literal["newest", "all", "snapshots"] | int | Sequence[int] = "newest"

@@ -1,4 +1,4 @@
-"""The fields that a constructor has: its parameters, with their annotations and defaults."""
+"""The fields of a constructor: its parameters, with their annotations and defaults."""
 
 import dataclasses
 import inspect
@@ -8,7 +8,7 @@ from typing import Any
 
 REQUIRED = inspect.Parameter.empty
 OWN = object()
-"""The default of an option that only the function itself knows."""
+"""The default of an option that only the function itself defines."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,12 +20,12 @@ class Field:
 
     @property
     def plain(self) -> bool:
-        """Whether the default can be written down in a config."""
+        """Whether the default can be written in a config."""
         return _is_plain(self.default)
 
 
 def parameters_of(constructor: Callable) -> dict[str, inspect.Parameter]:
-    """The parameters by name; of a class those of ``__init__``, whatever its metaclass does."""
+    """The parameters by name; for a class those of ``__init__``, regardless of its metaclass."""
     if isinstance(constructor, type):
         found = dict(inspect.signature(constructor.__init__, eval_str=True).parameters)  # type: ignore[misc]
         found.pop("self", None)
@@ -37,7 +37,7 @@ def parameters_of(constructor: Callable) -> dict[str, inspect.Parameter]:
 
 
 def fields_of(constructor: Callable, without: Collection[str] = ()) -> dict[str, Field] | None:
-    """The fields by name, those of typed keyword options included; None where it takes any keyword."""
+    """The fields by name, including typed keyword options; None if the constructor accepts any keyword."""
     fields: dict[str, Field] = {}
     for name, parameter in parameters_of(constructor).items():
         if parameter.kind is parameter.VAR_KEYWORD:

@@ -1,7 +1,7 @@
-"""Values against annotations: whether a value of a config fits a parameter's type, and what would.
+"""Check values of a config against annotations, and describe the allowed values.
 
-A config holds plain values: numbers, texts, True, False, None, and lists of them. An int passes for a float, a list for a
-tuple; an object may be named by its import path, ``"my_package.module:thing"``. NaN fits nothing.
+A config holds plain values: numbers, strings, True, False, None, and lists of them. An int is accepted as a float, a
+list as a tuple, and an import path ``"my_package.module:thing"`` as the object. NaN is never accepted.
 """
 
 import ast
@@ -30,7 +30,7 @@ WORDS = {
 
 
 def fitted(value: Any, annotation: Any) -> Any:
-    """The value as the annotation has it (1 as 1.0, a list as a tuple); a ValueError that says what would fit."""
+    """The value converted to the annotation (1 to 1.0, a list to a tuple); a ValueError describes what is allowed."""
     if _has_nan(value):
         raise ValueError("it is not a number (NaN)")
     kinds = _alternatives(annotation)
@@ -43,14 +43,14 @@ def fitted(value: Any, annotation: Any) -> Any:
 
 
 def admits(annotation: Any, kind: type) -> bool:
-    """Whether a value of this type may stand for the annotation as it is."""
+    """Whether the annotation accepts a value of this type without conversion."""
     return any(each in (kind, Any) or (kind is str and _is_literal(each)) for each in _alternatives(annotation))
 
 
 def parsed(text: str, annotation: Any) -> Any:
-    """The value that a text on the command line stands for: "64", "1e-4", "true", "(1, 2)", "None", or the text itself.
+    """Parse a value from the command line: "64", "1e-4", "true", "(1, 2)", "None", or the text itself.
 
-    Where a list is meant, "8" is a list of one.
+    If the annotation is a list, "8" is a list of one.
     """
     try:
         value = ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text, text))
@@ -65,7 +65,7 @@ def parsed(text: str, annotation: Any) -> Any:
 
 
 def described(annotation: Any) -> str:
-    """What fits, in words: "a whole number, or None"."""
+    """A description of the allowed values, such as "a whole number or None"."""
     words = list(dict.fromkeys(_words(kind) for kind in _alternatives(annotation)))
     if "a number" in words:
         words = [word for word in words if word != "a whole number"]
@@ -73,7 +73,7 @@ def described(annotation: Any) -> str:
 
 
 def _alternatives(annotation: Any) -> list[Any]:
-    """The members of a union, with aliases resolved; arrays stand for all the kinds of numbers beside them."""
+    """The members of a union, with aliases resolved; an array type replaces all numeric types next to it."""
     if annotation is None:
         return [types.NoneType]
     if isinstance(annotation, typing.TypeAliasType) if hasattr(typing, "TypeAliasType") else False:
@@ -81,7 +81,7 @@ def _alternatives(annotation: Any) -> list[Any]:
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         members = [each for arg in typing.get_args(annotation) for each in _alternatives(arg)]
         numbers = [each for each in members if _is_array(each)]
-        if numbers:  # ArrayLike and its kin
+        if numbers:  # ArrayLike and similar
             members = [numbers[0], *(each for each in members if not _is_array(each) and not _is_scalar(each))]
         return list(dict.fromkeys(members))
     return [typing.Any] if annotation is inspect.Parameter.empty else [annotation]

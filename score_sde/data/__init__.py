@@ -1,7 +1,7 @@
-"""Data: sources of examples, batches of them as a function of (seed, step), and the scaling to model space.
+"""Data: sources of examples, batches as a function of (seed, step), and the scaling to model space.
 
-TensorFlow Datasets and Pillow are imported where they are used, and the pipeline, which imports Grain, when it is first
-asked for, so that this package is light.
+TensorFlow Datasets, Pillow and the pipeline, which needs Grain, are imported on first use, so importing this package
+is fast.
 """
 
 import importlib

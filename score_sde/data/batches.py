@@ -1,10 +1,10 @@
-"""Batches as a sequence: ``batches[step]`` is a function of the seed and the step alone.
+"""Batches as a sequence: ``batches[step]`` depends only on the seed and the step.
 
-Whatever process asks for a step, however often the run was killed, on one host or on many, it gets the same examples in
-the same order with the same flips. So there is no state but the step, and nothing to keep in a shuffle buffer.
+Every process, on one host or many and after any restart, gets the same examples of a step in the same order with the
+same flips. So the step is the only state, and there is no shuffle buffer.
 
-The examples form one endless row: position p is example ``order(seed, p // n)[p % n]`` of the n, and a batch is the
-next ``batch_size`` positions. Every epoch covers every example exactly once, also where a batch lies over two epochs.
+The examples form an infinite sequence: position p is example ``order(seed, p // n)[p % n]`` of n, and a batch is the
+next ``batch_size`` positions. Every epoch covers every example exactly once, even if a batch spans two epochs.
 """
 
 import dataclasses
@@ -22,23 +22,23 @@ from score_sde.data.source import RESERVED, Examples, entries_of, stack
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Batches:
-    """Batches of a source, or of one host's share of them: host h has the h-th of ``hosts`` equal slices of a batch.
+    """Batches of a source, or one host's share of them: host h has the h-th of ``hosts`` equal slices of a batch.
 
     Each batch is a dictionary of arrays with the batch as first axis:
 
-    - ``data`` (batch, *shape) as the source has them, and its other entries, such as ``label`` (batch,);
-    - ``index`` (batch,): which example of the source;
-    - ``position`` (batch,): which row of the global batch, so that ``fold_in(fold_in(key, step), position)`` gives an
-      example its own randomness wherever it is computed;
-    - ``valid`` (batch,) if ``pad``: False for rows that only fill up the last batch.
+    - ``data`` (batch, *shape) in the form of the source, and its other entries, such as ``label`` (batch,);
+    - ``index`` (batch,): the index of the example in the source;
+    - ``position`` (batch,): the row in the global batch; ``fold_in(fold_in(key, step), position)`` is a key of the
+      example that does not depend on where it is computed;
+    - ``valid`` (batch,) if ``pad``: False for padding in the last batch.
 
-    ``entries``: those that the experiment needs besides ``data``, () for none of them; None takes what there is.
+    ``entries``: the entries that the experiment needs besides ``data``, () for none; None takes all of them.
     ``spatial``: entries on the same grid as x, arrays (batch, H, W) or (batch, H, W, C): a flip mirrors them too.
-    ``epochs``: None for ever; else the last batch is shorter, or filled up with example 0 if ``pad``.
+    ``epochs``: None for endless batches; else the last batch is shorter, or padded with example 0 if ``pad``.
     """
 
-    source: Any  # a score_sde.data.Source, or what behaves like one
-    batch_size: int  # of all hosts together
+    source: Any  # a score_sde.data.Source, or an object with its interface
+    batch_size: int  # over all hosts
     seed: int = 0
     shuffle: bool = True
     flip: bool = False
@@ -121,7 +121,7 @@ class Batches:
         return batch
 
     def _examples(self, index: Int[np.ndarray, "n"]) -> Examples:
-        """These examples, with the entries that are needed."""
+        """These examples, with the required entries."""
         found = take(self.source, index)
         if self.entries is None:
             batch = dict(found)
@@ -141,7 +141,7 @@ class Batches:
         return batch
 
     def _index(self, epoch: Int[np.ndarray, "n"], place: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
-        """Which example is at this place of this epoch."""
+        """The index of the example at this place in this epoch."""
         if not self.shuffle:
             return place
         index = np.empty_like(place)
@@ -151,31 +151,31 @@ class Batches:
 
 
 def take(source: Any, index: Int[np.ndarray, "n"]) -> Examples:
-    """Several examples, stacked, also from a source that gives only one at a time."""
+    """Several examples, stacked, also from a source without ``take``."""
     return source.take(index) if hasattr(source, "take") else stack([source[int(i)] for i in index])
 
 
 def flipped(data: np.ndarray, mirror: Bool[np.ndarray, "n"]) -> np.ndarray:
-    """Images (n, H, W, C), or maps (n, H, W), those that are to be mirrored from left to right."""
+    """Images (n, H, W, C), or maps (n, H, W), mirrored from left to right where ``mirror`` is True."""
     data = data.copy()
     data[mirror] = data[mirror, :, ::-1]
     return data
 
 
-# Randomness by hashing, not by a generator: a value for (seed, purpose, epoch, index) that needs no other value before
-# it, and that no new version of a library will change under a run that is half done.
+# Randomness by hashing, not by a generator: the value for (seed, purpose, epoch, index) depends neither on other values
+# nor on the version of a library, which may change during a run.
 
 ORDER, FLIP = 0, 1
 
 
 @lru_cache(maxsize=4)
 def order(seed: int, epoch: int, n: int) -> Int[np.ndarray, "{n}"]:
-    """The order of n examples in this epoch: they are sorted by 64 random bits each."""
+    """The order of n examples in this epoch: they are sorted by 64 random bits."""
     return np.argsort(random_bits(seed, ORDER, np.uint64(epoch), np.arange(n)), kind="stable")
 
 
 def random_bits(seed: int, purpose: int, epoch: Any, index: Int[np.ndarray, "n"]) -> UInt64[np.ndarray, "n"]:
-    """64 bits for each example, each word mixed in by the finaliser of SplitMix64 (Steele et al. 2014)."""
+    """64 bits per example; each word is mixed in by the finaliser of SplitMix64 (Steele et al. 2014)."""
     bits = np.zeros(len(index), np.uint64)
     for word in (seed, purpose, epoch, index):
         bits = bits + np.asarray(word).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)

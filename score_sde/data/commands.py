@@ -22,9 +22,9 @@ Draw = Callable[[Any, Path], Any]  # draws a contact sheet of a source
 
 
 def add_commands(commands: Any, draw: Draw | None = None) -> None:
-    """Add ``show`` and ``prepare`` to the subparsers of a program, which calls ``run(**rest)`` of what is parsed.
+    """Add ``show`` and ``prepare`` to the subparsers of a program, which calls ``run(**rest)`` of the result.
 
-    ``draw(source, path)`` draws the contact sheet of ``show``, which without it only prints.
+    ``draw(source, path)`` draws the contact sheet of ``show``; without it ``show`` only prints.
     """
     command = commands.add_parser(
         "show",
@@ -49,7 +49,7 @@ def add_commands(commands: Any, draw: Draw | None = None) -> None:
 def show(
     source: str, split: str = "train", set: Sequence[str] = (), draw: Draw | None = None, out: Path | None = None
 ) -> Source:
-    """Print size, shape, range, levels and labels of a source, and draw its contact sheet; gives the source."""
+    """Print size, shape, range, levels and labels of a source, draw its contact sheet, and return the source."""
     opened = open_any(source, split, dict(parse_option(option) for option in set))
     for line in describe(opened, split):
         print(line)
@@ -60,7 +60,7 @@ def show(
 
 
 def open_any(source: str, split: str, options: dict[str, Any]) -> Source:
-    """A source by name or import path, or the file or folder at a path."""
+    """Open a source by name or import path, or the file or folder at a path."""
     path = Path(source).expanduser()
     if source not in SOURCES and path.exists():
         return open_source(kind_of(path), split, path=path, **options)
@@ -68,7 +68,7 @@ def open_any(source: str, split: str, options: dict[str, Any]) -> Source:
 
 
 def parse_option(option: str) -> tuple[str, Any]:
-    """``"size=64"`` as ("size", 64); what is no Python value is a string."""
+    """``"size=64"`` as ("size", 64); a value that is not a Python literal is a string."""
     name, equals, value = option.partition("=")
     if not equals:
         raise ValueError(f"--set {option}; it must be OPTION=VALUE, such as --set size=64")
@@ -79,7 +79,7 @@ def parse_option(option: str) -> tuple[str, Any]:
 
 
 def describe(source: Source, split: str, at_most: int = 10_000) -> list[str]:
-    """What a source holds; range and labels of at most so many examples."""
+    """A description of a source; range and labels of the first ``at_most`` examples."""
     few = source.take(np.arange(min(len(source), at_most)))
     looked_at = "" if len(source) <= at_most else f" (of the first {at_most:,})"
     data = few["data"]
@@ -100,7 +100,7 @@ def describe(source: Source, split: str, at_most: int = 10_000) -> list[str]:
 
 
 def prepare(dataset: str, data_dir: str | None, manual_dir: str | None) -> None:
-    """Have TFDS fetch a set and write it as array_record files."""
+    """Download a data set with TFDS and write it as array_record files."""
     dataset = TFDS_NAMES.get(dataset, dataset)
     builder = open_builder(dataset, data_dir)
     if importlib.util.find_spec("tensorflow") is None:

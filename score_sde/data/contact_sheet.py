@@ -1,4 +1,4 @@
-"""Pictures of a source: a grid of its images, or its points in the plane."""
+"""Plots of a source: a grid of its images, or its points in the plane."""
 
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ def contact_sheet(source: Any, path: Path, rows: int = 8, columns: int = 12, see
 
 
 def as_bytes(data: Num[np.ndarray, "n H W C"], levels: int | None) -> UInt8[np.ndarray, "n H W 3"]:
-    """Levels, or the range of continuous data, stretched over 0 to 255; grey becomes colour."""
+    """Map levels, or the range of continuous data, to 0 to 255; grey images get three channels."""
     low, high = (0, levels - 1) if levels else (data.min(), data.max())
     shown = np.round(255.0 * (data - low) / max(high - low, 1e-12)).astype(np.uint8)
     return np.repeat(shown, 3, axis=3) if shown.shape[3] == 1 else shown[..., :3]
@@ -40,7 +40,7 @@ def as_bytes(data: Num[np.ndarray, "n H W C"], levels: int | None) -> UInt8[np.n
 def grid(
     images: UInt8[np.ndarray, "n H W 3"], columns: int, gap: int = 2, side: int = 64
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Images in rows on white, small ones enlarged by a whole factor to about ``side`` pixels."""
+    """Images in rows on white; small ones are enlarged by an integer factor to about ``side`` pixels."""
     n, height, width, _ = images.shape
     scale = max(1, side // max(height, width))
     images = images.repeat(scale, axis=1).repeat(scale, axis=2)

@@ -1,8 +1,8 @@
-"""Batches for training and for evaluation, read ahead by Grain and laid out over the devices.
+"""Batches for training and evaluation, prefetched by Grain and sharded over the devices.
 
-A pipeline is a ``grain.IterDataset``. ``iter(pipeline)`` has ``get_state()`` and ``set_state(state)``, which Orbax
-stores as they are, and ``close()``, which ends its threads and processes. The state is ``{"step": k}`` and no more, as
-a batch is a function of its step: it may be made up, and restored with other workers, hosts or devices than before.
+A pipeline is a ``grain.IterDataset``. ``iter(pipeline)`` has ``get_state()`` and ``set_state(state)``, whose states
+Orbax can store, and ``close()``, which ends its threads and processes. The state is just ``{"step": k}``, because a
+batch is a function of its step; it can be restored with a different number of workers, hosts or devices.
 """
 
 from collections.abc import Sequence
@@ -27,11 +27,10 @@ def training_batches(
     sharding: jax.sharding.Sharding | None = None,
     workers: int = 0,
 ) -> grain.IterDataset:
-    """Shuffled batches without end, this host's share of them; global arrays on the devices if a sharding is given.
+    """Endless shuffled batches, this host's share of them; global arrays on the devices if a sharding is given.
 
-    ``flip``: None flips a source of which a mirrored example is as good as the example itself. ``entries``: what the
-    experiment needs of an example besides "data"; None takes what there is. ``spatial``: those of them that are
-    mirrored together with the data.
+    ``flip``: None flips at random if the source is ``flippable``. ``entries``: the entries of an example that the
+    experiment needs besides "data"; None takes all. ``spatial``: the entries that are mirrored together with the data.
     """
     batches = Batches(
         source,
@@ -55,7 +54,7 @@ def evaluation_batches(
     workers: int = 0,
 ) -> grain.IterDataset:
     """The whole split once, in order, unflipped. The last batch is shorter; with a sharding or several hosts it is
-    filled up instead, and ``valid`` tells the examples from the filling.
+    padded instead, and ``valid`` marks the examples.
     """
     hosts = jax.process_count()
     batches = Batches(
@@ -74,13 +73,12 @@ def evaluation_batches(
 def stream(
     batches: Batches, *, sharding: jax.sharding.Sharding | None = None, workers: int = 0, ahead: int = 4
 ) -> grain.IterDataset:
-    """The batches in order, ``ahead`` of them read before they are asked for, and two already on their way to the
-    devices.
+    """The batches in order; ``ahead`` of them are prefetched, and with a sharding two are being copied to the devices.
 
     ``sharding`` is that of a vector over the batch: ``NamedSharding(mesh, PartitionSpec("data"))``.
-    ``workers``: 0 reads in threads of this process, which suffices for arrays, and for decoding images, during which
-    Python's lock is free. Processes pay where a source works in Python; each is sent the source, and a script that uses
-    them needs ``if __name__ == "__main__":``.
+    ``workers``: 0 reads in threads of this process, which suffices for arrays and for decoding images, which releases
+    the GIL. Processes help if a source runs Python code; each receives the source, and a script that uses them needs
+    ``if __name__ == "__main__":``.
     """
     require(workers >= 0, f"workers = {workers}; allowed: 0 (threads of this process) or more processes")
     if sharding is not None:

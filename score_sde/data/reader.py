@@ -1,4 +1,4 @@
-"""The Grain pipeline: threads or processes read ahead, and the place in the data is a step. Imports Grain."""
+"""The Grain pipeline: threads or processes prefetch batches, and the state is a step. Imports Grain."""
 
 from collections import deque
 from typing import Any
@@ -11,7 +11,7 @@ from absl import flags
 from score_sde.data.batches import Batches
 from score_sde.data.source import Examples
 
-ON_THE_WAY = 2  # batches that are being copied to the devices while the step before runs
+ON_THE_WAY = 2  # batches that are copied to the devices while the previous step runs
 
 
 class BatchReader(grain.IterDataset):
@@ -37,7 +37,7 @@ class BatchReader(grain.IterDataset):
         return iter(in_threads.mp_prefetch(grain.multiprocessing.MultiprocessingOptions(self.workers, each)))
 
     def put(self, batch: Examples) -> dict[str, Any]:
-        """Rows of this host as part of global arrays, the first axis laid out by the sharding."""
+        """Make this host's rows part of global arrays whose first axis has the sharding."""
         sharding, size = self.sharding, self.batches.batch_size
         if sharding is None:
             return dict(batch)
@@ -49,9 +49,9 @@ class BatchReader(grain.IterDataset):
 
 
 class BatchIterator(grain.DatasetIterator):
-    """An iterator whose whole state is the next step.
+    """An iterator whose only state is the next step.
 
-    Grain's own would carry the state of each worker, which is of no use to another number of them.
+    Grain's own iterator stores the state of each worker, which is useless for a different number of workers.
     """
 
     def __init__(self, reader: BatchReader):
@@ -74,16 +74,16 @@ class BatchIterator(grain.DatasetIterator):
         return self._on_the_way.popleft()
 
     def get_state(self) -> dict[str, int]:
-        """The step whose batch comes next."""
+        """The step of the next batch."""
         return {"step": self._step}
 
     def set_state(self, state: dict[str, int]) -> None:
-        """Go on at another step."""
+        """Continue at another step."""
         self.close()
         self._step = int(state["step"])
 
     def close(self) -> None:
-        """End the threads and processes; the next batch starts them again."""
+        """Stop the threads and processes; the next batch restarts them."""
         self._on_the_way.clear()
         if self._batches is not None:
             self._batches.close()

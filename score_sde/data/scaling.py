@@ -1,14 +1,14 @@
-"""How data become what the model sees, and back: the one place that knows levels, range and dequantisation.
+"""The map between data and model space: levels, range and dequantisation.
 
 Images have ``levels`` grey levels d = 0 ... L − 1. The model's range [low, high], [−1, 1] if centered and [0, 1] if
-not, is cut into L equal cells of width (high − low)/L, one for each level:
+not, is divided into L equal cells of width (high − low)/L, one per level:
 
     uniform dequantisation    x = low + (high − low) (d + u)/L,   u ~ U(0, 1)      anywhere in the level's cell
     none                      x = low + (high − low) d/(L − 1)                     the ends of the range are levels
     back to images            d = floor(L (x − low)/(high − low)), clipped         the cell that x lies in
 
-The second is the x/255 of Song et al. and also lies in its own cell, so one way back serves both, and the width of a
-cell is what bits/dim need (Theis et al. 2016, eq. 3-6): with D dimensions, P(d) the mass of the cell and
+The second is the x/255 of Song et al. It also lies in the cell of its level, so both have the same inverse. The width
+of a cell determines bits/dim (Theis et al. 2016, eq. 3-6): with D dimensions, P(d) the mass of the cell and
 V = ``log_volume_per_dim`` = log((high − low)/L),
 
     log P(d) >= E_u[log p(x)] + D V,      bits/dim = −(log p(x)/D + V)/log 2       (V = −7 log 2 for 256 levels).
@@ -33,9 +33,9 @@ Numbers = float | tuple[float, ...]
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
 class DataScaling:
-    """The map between data and model space; a static value, to be closed over or passed into jit.
+    """The map between data and model space; a static value that can be closed over or passed into jit.
 
-    ``mean`` and ``std`` are for continuous data only: numbers, or one for each entry of the last axis.
+    ``mean`` and ``std`` are only for continuous data: numbers, or one per entry of the last axis.
     """
 
     levels: int | None = 256
@@ -68,7 +68,7 @@ class DataScaling:
 
     @classmethod
     def of(cls, source, *, centered: bool = True, dequantize: bool = False) -> "DataScaling":
-        """The scaling of a source of data: its levels are known, the rest is a choice of the experiment."""
+        """The scaling of a source: the levels come from the source, the rest is a choice of the experiment."""
         return cls(levels=source.levels, centered=centered, dequantize=dequantize and source.levels is not None)
 
     @property
@@ -86,7 +86,7 @@ class DataScaling:
 
     @property
     def log_volume_per_dim(self) -> float:
-        """V: what log p(x)/D lacks to be the log-probability of the data (per dimension, in nats)."""
+        """V, which added to log p(x)/D gives the log-probability of the data (per dimension, in nats)."""
         if self.levels is None:
             return -float(np.mean(np.log(self.std)))
         return math.log(self.cell)
@@ -94,7 +94,7 @@ class DataScaling:
     def forward(
         self, data: Num[Array | np.ndarray, "batch *shape"], keys: Key[Array, "batch"] | None = None
     ) -> Float[Array, "batch *shape"]:
-        """Data to model space. Dequantisation draws u of an example from its own key, ``keys[i]``."""
+        """Map data to model space. Dequantisation draws u of an example from its own key, ``keys[i]``."""
         if self.levels is None:
             require(
                 data.dtype != jnp.uint8,
@@ -111,28 +111,28 @@ class DataScaling:
     def place(
         self, data: Num[Array | np.ndarray, "*shape"], u: Float[Array | np.ndarray, "*#shape"]
     ) -> Float[Array, "*shape"]:
-        """low + (high − low) (d + u)/L: the point at u of the level's cell."""
+        """low + (high − low) (d + u)/L: the point at u in the level's cell."""
         return self.range[0] + self.cell * (jnp.asarray(data, jnp.float32) + u)
 
     def inverse(self, x: Float[Array | np.ndarray, "*shape"]) -> Float[Array, "*shape"]:
-        """Model space to the data's own units: y, or d + u, neither floored nor clipped."""
+        """Map model space to data units: y, or d + u, neither floored nor clipped."""
         if self.levels is None:
             return jnp.asarray(x) * jnp.float32(self.std) + jnp.float32(self.mean)
         return (jnp.asarray(x) - self.range[0]) / self.cell
 
     def to_images(self, x: Float[Array | np.ndarray, "*shape"]) -> Shaped[Array, "*shape"]:
-        """Model space to levels: floor and clip, NaN to level 0. Continuous data come back as they are."""
+        """Map model space to levels: floor and clip, NaN to level 0; continuous data to their own units."""
         if self.levels is None:
             return self.inverse(x)
         level = jnp.clip(jnp.nan_to_num(jnp.floor(self.inverse(x))), 0, self.levels - 1)
         return level.astype(jnp.uint8)
 
     def _uniform(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "*shape"]:
-        """u on the midpoints of a grid so fine as float32 still tells apart in d + u, and therefore also in x.
+        """u on the midpoints of the finest grid that float32 resolves in d + u, and therefore also in x.
 
-        A u closer to 0 or 1 would round into the next cell, once in some hundred images: floor must give d back.
+        A u closer to 0 or 1 would round into the next cell once in some hundred images, but floor must return d.
         """
         assert self.levels is not None
-        digits = 22 - math.ceil(math.log2(self.levels))  # of float32's 24: the level's, one for the half, one to spare
+        digits = 22 - math.ceil(math.log2(self.levels))  # float32's 24 less the level's, one for the half, one spare
         steps = jax.random.bits(key, shape, jnp.uint32) >> (32 - digits)
         return (steps.astype(jnp.float32) + 0.5) / 2**digits

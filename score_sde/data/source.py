@@ -1,8 +1,8 @@
-"""A source: random access to examples, and what the rest must know about them.
+"""A source: random access to examples, and their properties.
 
 An example is a dictionary: ``"data"``, an array of the source's ``shape`` (uint8 levels, or float32 if continuous);
-``"label"``, an integer from 0 to ``num_classes`` − 1, if the source has labels; and whatever else the source names in
-``entries``, such as a mask. Whatever has these attributes and ``__len__`` and ``__getitem__`` is a source; inheriting
+``"label"``, an integer from 0 to ``num_classes`` − 1, if the source has labels; and any further entries named in
+``entries``, such as a mask. Any object with these attributes, ``__len__`` and ``__getitem__`` is a source; inheriting
 from ``Source`` adds ``take``, which a source may override to read many examples faster than one by one.
 """
 
@@ -15,11 +15,11 @@ from jaxtyping import Int, Integer, Num
 
 from score_sde.checks import require
 
-Example = dict[str, Any]  # "data": an array of the source's shape, "label": an integer, if there are labels; others
+Example = dict[str, Any]  # "data": an array of the source's shape; "label": an integer, if there are labels; others
 Examples = dict[str, np.ndarray]  # the same, stacked
 
 RESERVED = ("index", "position", "valid")
-"""What a batch says of its examples; no entry may have these names."""
+"""The entries that a batch adds; no entry of a source may have these names."""
 
 
 class Source:
@@ -29,11 +29,11 @@ class Source:
     shape: tuple[int, ...]  # (H, W, C) of images, (D,) of points
     levels: int | None  # 256 for bytes; None: continuous
     num_classes: int | None = None  # None: no labels
-    flippable: bool = False  # whether a mirrored example is as good an example
+    flippable: bool = False  # whether a mirrored example is also a valid example
 
     @property
     def entries(self) -> tuple[str, ...]:
-        """What an example has besides "data"; known without reading one."""
+        """The entries of an example besides "data"; no example is read."""
         return () if self.num_classes is None else ("label",)
 
     def __len__(self) -> int:
@@ -50,7 +50,7 @@ class Source:
 
 
 def entries_of(source: Any) -> tuple[str, ...]:
-    """The entries of an example besides "data", also of a source that inherits nothing and does not name them."""
+    """The entries of an example besides "data", also for a source that does not inherit from ``Source``."""
     named = getattr(source, "entries", None)
     if named is None:
         return () if source.num_classes is None else ("label",)
@@ -58,7 +58,7 @@ def entries_of(source: Any) -> tuple[str, ...]:
 
 
 def stack(examples: list[Example]) -> Examples:
-    """Examples along a new first axis; labels become int32."""
+    """Stack examples along a new first axis; labels become int32."""
     columns = {key: _column(key, [example[key] for example in examples]) for key in examples[0]}
     return {key: column.astype(np.int32) if key == "label" else column for key, column in columns.items()}
 
@@ -73,10 +73,10 @@ def _column(key: str, values: list[Any]) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ArraySource(Source):
-    """Examples that lie in an array, in memory or mapped from a file: data (n, *shape), labels (n,) or None.
+    """Examples in an array, in memory or memory-mapped from a file: data (n, *shape), labels (n,) or None.
 
-    uint8 data are levels, 256 of them unless told; grey images (n, H, W) get their channel. Floats are continuous.
-    ``others``: more entries of an example by their names, arrays of numbers (n, ...); they keep their range.
+    uint8 data are levels, by default 256; grey images (n, H, W) get a channel axis. Floats are continuous.
+    ``others``: further entries of an example by name, arrays of numbers (n, ...); they are not rescaled.
     """
 
     name: str
@@ -126,12 +126,12 @@ class ArraySource(Source):
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        """Of one example."""
+        """The shape of one example."""
         return self.data.shape[1:]
 
     @property
     def entries(self) -> tuple[str, ...]:
-        """What an example has besides "data"."""
+        """The entries of an example besides "data"."""
         return (*super().entries, *self.others)
 
     def __len__(self) -> int:
@@ -147,7 +147,7 @@ class ArraySource(Source):
 
 
 def _entry(source: str, name: str, array: np.ndarray, n: int) -> np.ndarray:
-    """The array of an entry, at most 32 bits wide, as JAX will have it."""
+    """The array of an entry, converted to at most 32 bits, as in JAX."""
     require(
         name not in ("data", "label", *RESERVED),
         f"{source}: an entry cannot be named {name!r}, which a batch has already; rename it",
@@ -178,7 +178,7 @@ class Subset(Source):
 
     @property
     def entries(self) -> tuple[str, ...]:
-        """Those of the source."""
+        """The entries of the source."""
         return entries_of(self.source)
 
     def __len__(self) -> int:
@@ -190,22 +190,22 @@ class Subset(Source):
 
 
 def in_memory(source: Source) -> ArraySource:
-    """Every example read and decoded once, and kept: for sets of small images that are slow to decode."""
+    """Read and decode all examples into memory, for data sets of small images that are slow to decode."""
     columns = source.take(np.arange(len(source)))
     data, labels = columns.pop("data"), columns.pop("label", None)
     return ArraySource(source.name, data, labels, source.levels, source.num_classes, source.flippable, columns)
 
 
 def check_split(name: str, split: str, allowed: tuple[str, ...], hint: str = "") -> None:
-    """Raise unless the split is one of those that exist."""
+    """Raise a ValueError unless the split exists."""
     names = ", ".join(repr(known) for known in allowed)
     require(split in allowed, f"{name} has no split {split!r}; allowed: {names}" + (f". {hint}" if hint else ""))
 
 
 def hold_out(source: Source, split: str, test_fraction: float) -> Source:
-    """The ``split`` of a source that has none of its own: the last of every 1/``test_fraction`` examples is for tests.
+    """The ``split`` of a source without splits of its own: the last of every 1/``test_fraction`` examples is "test".
 
-    At least one is, unless ``test_fraction = 0``: then all is "train".
+    "test" has at least one example, unless ``test_fraction = 0``: then all examples are "train".
     """
     require(0 <= test_fraction <= 0.5, f"test_fraction = {test_fraction}; allowed: 0 (no test split) to 0.5")
     if test_fraction == 0:

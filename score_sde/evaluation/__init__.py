@@ -1,4 +1,4 @@
-"""What a model is worth: evaluators, and one resumable pass that feeds them held-out examples or samples."""
+"""Evaluation of models: evaluators, and a resumable pass over held-out examples or samples that feeds them."""
 
 from score_sde.evaluation.accuracy_per_level import AccuracyPerLevel
 from score_sde.evaluation.bits_per_dim import BitsPerDim

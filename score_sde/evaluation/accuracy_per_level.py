@@ -1,4 +1,4 @@
-"""How often a classifier of noisy data is right at each noise level."""
+"""The accuracy of a classifier of noisy data at each noise level."""
 
 import dataclasses
 from typing import Any
@@ -17,7 +17,7 @@ from score_sde.randomness import keys_of
 
 @dataclasses.dataclass(frozen=True)
 class AccuracyPerLevel(PerExample):
-    """The share of the ``first`` held-out examples that are given their own class, at ``levels`` times even in log-SNR."""
+    """The accuracy on the ``first`` held-out examples at ``levels`` times, uniform in log-SNR."""
 
     levels: int = 12
     first: int | None = 1024

@@ -1,4 +1,4 @@
-"""Bits per dimension of held-out data: every example, several dequantisations."""
+"""Bits per dimension of held-out data, with several dequantisations of every example."""
 
 import dataclasses
 from typing import Any, Literal
@@ -17,11 +17,11 @@ OPTIONS = ("divergence", "probes", "distribution", "rtol", "atol", "last_step", 
 
 @dataclasses.dataclass(frozen=True)
 class BitsPerDim(PerExample):
-    """The mean bits per dimension (nats where the data are continuous); see ``ss.log_likelihood`` for the options.
+    """The mean bits per dimension (nats if the data are continuous); see ``ss.log_likelihood`` for the options.
 
     Repeat r of example i depends on (key, r, i) alone. "mean" is over examples, each the mean of its ``repeats``;
-    "standard_error" is that of "mean", the noise of dequantisation and probes included. An evaluation that failed is left
-    out of the mean and counted in "failures"; "failed" says which.
+    "standard_error" is that of "mean" and includes the noise of dequantisation and probes. Failed evaluations are
+    excluded from the mean, counted in "failures" and listed in "failed" (the first 100).
     """
 
     repeats: int = 5

@@ -1,11 +1,11 @@
-"""What an evaluator is: numbers of a batch, a state that they are added to, and a result.
+"""The evaluator protocol: values of a batch, a state that accumulates them, and a result.
 
     state = evaluator.begin(n)
     for each batch:   state = evaluator.add(state, rows, evaluator.measure(subject, batch, key))
     evaluator.result(subject, state)
 
-The state is a dictionary of NumPy arrays, so that a pass can be stopped and go on (see ``one_pass``). It may hold
-something of each example, or sums alone.
+The state is a dictionary of NumPy arrays, so that a pass can be interrupted and resumed (see ``one_pass``). It may hold
+values of each example, or only sums.
 """
 
 import dataclasses
@@ -24,9 +24,9 @@ Batch = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Subject:
-    """What is evaluated: a model, and what it takes to tell it of data.
+    """The object of evaluation: a model, and the maps from data to its inputs.
 
-    ``loss``: the training's loss as a measurement, a function (model, batch, keys) -> (batch,).
+    ``loss``: the training loss as a measurement, a function (model, batch, keys) -> (batch,).
     """
 
     model: PyTree
@@ -40,11 +40,11 @@ class Evaluator(Protocol):
     """One measurement of a model."""
 
     of: Literal["examples", "samples"]
-    """Whether it goes over held-out examples or over samples of the model."""
+    """Whether it evaluates held-out examples or samples of the model."""
 
     @property
     def first(self) -> int | None:
-        """How many of the examples or samples it takes; None: all."""
+        """The number of examples or samples to use; None: all."""
         ...
 
     def begin(self, n: int) -> State:
@@ -52,20 +52,20 @@ class Evaluator(Protocol):
         ...
 
     def measure(self, subject: Subject, batch: Batch, key: Key[Array, ""]) -> Mapping[str, Array]:
-        """Numbers of each example of a batch, arrays that lead with the batch. ``batch["index"]`` says which they are."""
+        """Values of each example of a batch, arrays (batch, ...). ``batch["index"]`` holds their indices."""
         ...
 
     def add(self, state: State, rows: slice, values: Mapping[str, np.ndarray]) -> State:
-        """The state with the numbers of these examples. The rows come in order, each of them once."""
+        """The state with the values of these examples added. Rows come in order, each exactly once."""
         ...
 
     def result(self, subject: Subject, state: State) -> dict[str, Any]:
-        """What goes into the JSON. "mean", "standard_error" and "unit" are also printed."""
+        """The result, as written to the JSON. "mean", "standard_error" and "unit" are also printed."""
         ...
 
 
 class PerExample:
-    """Keeps the numbers of each example, for a result that is made from all of them."""
+    """Keep the values of each example, for a result computed from all of them."""
 
     of: Literal["examples", "samples"] = "examples"
     first: int | None = None

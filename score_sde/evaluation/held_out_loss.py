@@ -1,4 +1,4 @@
-"""The training's loss on held-out data."""
+"""The training loss on held-out data."""
 
 import dataclasses
 from typing import Any
@@ -13,7 +13,7 @@ from score_sde.randomness import keys_of
 
 @dataclasses.dataclass(frozen=True)
 class HeldOutLoss(PerExample):
-    """Without dropout, with all conditions told, at independent times: so the standard error is that of the mean."""
+    """Without dropout, with all conditions, at independent times, so that the standard error of the mean is valid."""
 
     def measure(self, subject: Subject, batch: Batch, key: Key[Array, ""]) -> dict[str, Array]:
         require(subject.loss is not None, "held_out_loss needs the loss of a task: Subject(..., loss=)")

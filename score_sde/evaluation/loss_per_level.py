@@ -1,4 +1,4 @@
-"""The loss at each noise level by itself: where a model is good, and where it is not."""
+"""The loss at each noise level separately."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from score_sde.randomness import keys_of
 
 @dataclasses.dataclass(frozen=True)
 class LossPerLevel(PerExample):
-    """E‖ε̂ − ε‖²/D at ``levels`` times even in log-SNR, on the ``first`` held-out examples."""
+    """E‖ε̂ − ε‖²/D at ``levels`` times, uniform in log-SNR, on the ``first`` held-out examples."""
 
     levels: int = 24
     first: int | None = 256
@@ -36,7 +36,7 @@ class LossPerLevel(PerExample):
         }
 
     def picture(self, path: Path, result: Mapping[str, Any], label: str) -> None:
-        """The curve as a figure."""
+        """Plot the loss against the log-SNR."""
         plots.loss_per_level(path, result["log_snr"], {label: result["loss"]})
 
 

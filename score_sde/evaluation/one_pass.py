@@ -1,7 +1,7 @@
-"""One pass over examples or samples that feeds several evaluators, and goes on where it was stopped.
+"""One resumable pass over examples or samples that feeds several evaluators.
 
-What is done so far stands in a file for each evaluator, which is written whole: a pass that was killed at any time ends
-with the same bits as one that was not, and an evaluator that is added later does not repeat the others.
+The progress of each evaluator is in a file that is written atomically: an interrupted pass gives bitwise the same
+result as an uninterrupted one, and adding an evaluator later does not repeat the others.
 """
 
 import json
@@ -38,9 +38,9 @@ def evaluate(
 ) -> dict[str, dict[str, Any]]:
     """The result of each evaluator, as dictionaries that also go into the JSON ``file``.
 
-    What the file has from earlier passes stays in it. What is done so far is in NAME.npz files beside it, written every
-    ``save_every`` seconds; without a file nothing is kept. ``settings``: what else the results depend on; a pass goes on
-    with what it finds only if that was made with the same. With several hosts all call this, and the first one writes.
+    Results of earlier passes stay in the file. Progress is stored in .npz files next to it every ``save_every``
+    seconds; without a file nothing is stored. ``settings``: further values that the results depend on; stored progress
+    is resumed only if its settings are equal. With several hosts, all call this, and the first one writes.
     """
     check_key(key)
     file = None if file is None else Path(file)
@@ -94,7 +94,7 @@ def _results(works: Mapping[str, "_Work"], subject: Subject, file: Path | None) 
 
 
 def _announced(stream: Stream, first: int, progress: bool) -> Iterator[tuple[Batch, int]]:
-    """The batches of a stream; the first of them may have to be compiled."""
+    """The batches of a stream; the first may require compilation."""
     batches = stream.begin(first)
     with compiling(stream.what, enabled=progress):
         begun = next(batches, None)
@@ -104,7 +104,7 @@ def _announced(stream: Stream, first: int, progress: bool) -> Iterator[tuple[Bat
 
 
 class _Work:
-    """One evaluator on its way: how many examples are done, and its state, in memory and on disk."""
+    """The progress of one evaluator: the number of examples done, and its state, in memory and on disk."""
 
     def __init__(self, evaluator: Evaluator, n: int, settings: dict[str, Any], file: Path | None):
         self.evaluator, self.settings, self.file = evaluator, settings, file
@@ -120,7 +120,7 @@ class _Work:
         return self.done >= self.total
 
     def take(self, subject: Subject, batch: Mapping[str, Any], key: Key[Array, ""], first: int, count: int) -> None:
-        """A batch whose rows are the examples first ... first + count − 1, those of them that are not done yet."""
+        """Process the rows of a batch, the examples first ... first + count − 1, that are not done yet."""
         last = min(first + count, self.total)
         if last <= self.done:
             return

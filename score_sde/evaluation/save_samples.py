@@ -1,4 +1,4 @@
-"""The samples themselves, as a file and a picture."""
+"""Saving samples as a file and an image."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ from score_sde.files import written_whole
 
 @dataclasses.dataclass(frozen=True)
 class SaveSamples:
-    """All samples in ``file`` (.npz), the first hundred as a picture beside it (.png).
+    """All samples in ``file`` (.npz), the first hundred as an image next to it (.png).
 
-    They are gathered on disk, in a file that is removed at the end, never in memory.
+    Samples are collected on disk, in a temporary file, and never all in memory.
     """
 
     file: Path
@@ -67,12 +67,12 @@ class SaveSamples:
         return self.file.with_name(f".{self.file.stem}.npy")
 
     def _begun(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """A new file that the samples are gathered in. The first host writes it."""
+        """Create the temporary file for the samples. Only the first host writes it."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         return np.lib.format.open_memmap(self._growing, mode="w+", dtype=dtype, shape=shape)
 
     def _on_disk(self) -> np.ndarray:
-        """The samples so far."""
+        """The samples drawn so far."""
         if not self._growing.exists():
             raise ValueError(
                 f"the samples drawn so far are gone ({self._growing} is missing); to draw them anew remove "

@@ -1,4 +1,4 @@
-"""What a pass goes over: examples of a source, or samples of a model, batch after batch over all devices."""
+"""The input of a pass: examples of a source, or samples of a model, batch by batch on all devices."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -19,10 +19,10 @@ from score_sde.samplers.generate import generate
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stream:
-    """``n`` examples in order. ``begin(first)`` iterates from the first one on over (batch, how many of its rows count).
+    """``n`` examples in order. ``begin(first)`` iterates from index ``first`` over (batch, the number of valid rows).
 
-    All batches have one size, so that measurements are compiled once: the last is filled up. ``about``: what the examples
-    depend on, in words and numbers. ``what``: what a person waits for before the first batch.
+    All batches have the same size, so measurements are compiled once; the last is padded. ``about``: the settings that
+    the examples depend on. ``what``: the name of what is compiled before the first batch.
     """
 
     n: int
@@ -60,7 +60,7 @@ def samples(
     batch_size: int = 64,
     **options: Any,
 ) -> Stream:
-    """Samples as the data are stored, with ``index``, ``nfe``, ``failed_at`` and the leaves of their condition.
+    """Samples in the form of the data, with ``index``, ``nfe``, ``failed_at`` and the leaves of their condition.
 
     ``options``: those of ``ss.samplers.generate``.
     """

@@ -1,4 +1,4 @@
-"""An experiment: what a config names, as values; its training, evaluation and samples; the folder that it lies in."""
+"""Experiments: the parts that a config describes; training, evaluation and sampling; the folder of a run."""
 
 from score_sde.experiment.evaluate import evaluate, sample
 from score_sde.experiment.experiment import Experiment

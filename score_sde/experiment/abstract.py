@@ -1,4 +1,4 @@
-"""Every part of an experiment once, without numbers: whatever a constructor refuses is refused before step 1."""
+"""Build and trace every part of an experiment without data, so that errors of constructors appear before step 1."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from score_sde.denoiser import FunctionDenoiser
 from score_sde.experiment.experiment import Experiment
 
 SHAPE = (2,)
-"""Of the examples with which losses and samplers are traced: they do not depend on it."""
+"""The shape of the examples for tracing losses and samplers, which do not depend on it."""
 
 
 def check(experiment: Experiment) -> None:
-    """Build all parts, and trace model, loss and sampler; a ValueError that names the section of what is refused."""
+    """Build all parts and trace model, loss and sampler; a ValueError names the section of an invalid part."""
     for name in ("scaling", "conditions", "sde", "task", "averages", "parallel", "plan", "logging", "evaluation"):
         getattr(experiment, name)
     experiment.optimizer()
@@ -31,7 +31,7 @@ def check(experiment: Experiment) -> None:
     conditions = experiment.conditions
     if conditions:
         experiment.guided(model, conditions.null)
-    # The exact denoiser of data at 0 stands for the network: it costs nothing, and knows every time of every process.
+    # The exact denoiser of data at 0 replaces the network: it is cheap and defined at all times of every SDE.
     simple = FunctionDenoiser(experiment.sde, _zero, predicts="data")
     keys = jax.random.split(jax.random.key(0), 2)
     with _section("config.loss"):

@@ -1,4 +1,4 @@
-"""--mode=eval and --mode=sample, over the checkpoints that the config asks for. What is done already is not done again."""
+"""--mode=eval and --mode=sample, for the checkpoints selected by the config. Finished results are reused."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from score_sde.training.measured import measured_loss
 def evaluate(config: Mapping[str, Any] | ConfigDict, workdir: str | Path, folder: str = "eval") -> dict[int, Any]:
     """The evaluators of config.measures, on the split of config.evaluation or on samples: {step: {name: result}}.
 
-    The results of each checkpoint are in FOLDER/STEP.json of the workdir, beside those of earlier evaluations.
+    The results of each checkpoint are added to FOLDER/STEP.json in the workdir.
     """
     workdir, experiment = Path(workdir), experiment_of(config)
     results: dict[int, Any] = {}
@@ -39,8 +39,8 @@ def evaluate(config: Mapping[str, Any] | ConfigDict, workdir: str | Path, folder
 def sample(
     config: Mapping[str, Any] | ConfigDict, workdir: str | Path, folder: str = "eval", n: int | None = None
 ) -> None:
-    """n samples by the config's sampler, config.evaluation.samples unless given: all of them as .npz, the first hundred
-    as a picture.
+    """Draw n samples with the config's sampler (default: config.evaluation.samples). All are saved as .npz, the first
+    hundred as an image.
     """
     workdir, experiment = Path(workdir), experiment_of(config)
     for step in _steps(experiment, workdir):
@@ -94,7 +94,7 @@ def _samples(run: Run, n: int | None = None) -> Stream:
 
 
 def _load(workdir: Path, experiment: Experiment, step: int, mode: str) -> Run:
-    """The run, with what the command line changed about sampling and evaluation."""
+    """The run, with the sampling and evaluation settings of the command line."""
     run = load(workdir, step, experiment.evaluation.weights)
     if jax.process_index() == 0:
         layout.note_launch(workdir, mode, step)

@@ -1,4 +1,4 @@
-"""What a config names, as values: data, model, task, optimiser, sampler, each built when it is first asked for."""
+"""The parts that a config describes: data, model, task, optimiser, sampler, each built on first access."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -22,9 +22,9 @@ from score_sde.training.loop import Plan
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Experiment:
-    """A checked config, and its parts. ``Experiment.of(config)`` makes one from what a user wrote.
+    """A checked config, and its parts. ``Experiment.of(config)`` makes one from a user's config.
 
-    ``resolve`` is what a reference to another run stands for; see ``score_sde.experiment.loading``.
+    ``resolve`` maps a reference to another run to its model; see ``score_sde.experiment.loading``.
     """
 
     config: ConfigDict
@@ -34,13 +34,13 @@ class Experiment:
     def of(
         cls, config: Mapping[str, Any] | ConfigDict, resolve: Callable[[Mapping], Any] | None = None
     ) -> "Experiment":
-        """With every default, and with what follows from the data; a ValueError that lists what cannot be used."""
+        """Fill in the defaults and the facts about the data; a ValueError lists all invalid fields."""
         return cls(ConfigDict(_with_facts(configs.checked(as_sections(config)))), resolve)
 
     # Data.
 
     def source(self, split: str = "train") -> Source:
-        """The data; their examples must be what the config says of one."""
+        """The data; their examples must agree with config.example."""
         source = configs.build(self._sections, "data", split=split)
         wanted, found = self.example, facts_of(source)
         for name in ("shape", "levels", "classes"):
@@ -54,7 +54,7 @@ class Experiment:
 
     @cached_property
     def example(self) -> Example:
-        """What one example is."""
+        """The shape, levels and classes of one example."""
         example = configs.build(self._sections, "example")
         return dataclasses.replace(example, shape=tuple(example.shape))
 
@@ -63,12 +63,12 @@ class Experiment:
         """The map between data and model space."""
         levels = self.example.levels
         dequantize = bool(self.config.scaling.get("dequantize")) and levels is not None
-        section = {**self._sections["scaling"], "dequantize": dequantize}  # continuous data have no cells to fill
+        section = {**self._sections["scaling"], "dequantize": dequantize}  # continuous data have no cells
         return configs.build({**self._sections, "scaling": section}, "scaling", levels=levels)
 
     @cached_property
     def conditions(self) -> Conditions:
-        """The leaves of the model's condition; a label has as many classes as the data."""
+        """The leaves of the model's condition; a label has the number of classes of the data."""
         leaves = configs.build_many(self._sections, "conditions")
         for name, leaf in leaves.items():
             if leaf.empty is None and leaf.encoder is None and (leaf.key or name) == "label":
@@ -84,7 +84,7 @@ class Experiment:
                 )
         return Conditions(leaves)
 
-    # The model and what is trained.
+    # The model and the task.
 
     @cached_property
     def sde(self) -> SDE:
@@ -92,7 +92,7 @@ class Experiment:
         return configs.build(self._sections, "sde")
 
     def network(self, rngs: nnx.Rngs) -> Any:
-        """The network, with what follows from an example and the process for those parameters that it has."""
+        """The network; its parameters for facts about the examples and the SDE are filled in."""
         *spatial, channels = self.example.shape
         sizes = spatial[0] if len(set(spatial)) == 1 else tuple(spatial)
         labels = [leaf.classes for leaf in self.conditions.leaves.values() if leaf.classes is not None]
@@ -121,11 +121,11 @@ class Experiment:
         return configs.build(self._sections, "network", **given)
 
     def model(self, key: Key[Array, ""]) -> Any:
-        """The network as a denoiser (or what else ``config.denoiser`` names), with its first parameters."""
+        """The network as a denoiser (or as ``config.denoiser`` specifies), with its initial parameters."""
         return self.model_over(self.network(nnx.Rngs(jax.random.fold_in(key, INITIALISATION))))
 
     def model_over(self, network: Any) -> Any:
-        """The same over a network that is there."""
+        """The model around an existing network."""
         return configs.build(self._sections, "denoiser", sde=self.sde, network=network)
 
     def loss(self, *, axis_name: str | None = None, stratified: bool | None = None) -> Callable:
@@ -143,11 +143,11 @@ class Experiment:
 
     @cached_property
     def task(self) -> Task:
-        """What is trained."""
+        """The training task."""
         return self.task_over()
 
     def task_over(self, *, axis_name: str | None = None, stratified: bool | None = None) -> Task:
-        """The same with another loss; see ``loss``."""
+        """The task with another loss; see ``loss``."""
         return configs.build(
             self._sections,
             "task",
@@ -159,10 +159,10 @@ class Experiment:
             axis_name=axis_name,
         )
 
-    # How it is trained.
+    # Training.
 
     def optimizer(self) -> tuple[Any, Callable]:
-        """The optimiser, and the learning rate of a step."""
+        """The optimiser, and the learning rate as a function of the step."""
         return configs.build(self._sections, "optim", steps=self.config.training.steps)
 
     @cached_property
@@ -172,20 +172,20 @@ class Experiment:
 
     @cached_property
     def parallel(self) -> Parallel:
-        """How a step lies over devices."""
+        """The parallelism over devices."""
         return configs.build(self._sections, "parallel")
 
     @cached_property
     def plan(self) -> Plan:
-        """How long the training is, and what happens when."""
+        """The length of training and its intervals."""
         return configs.build(self._sections, "training")
 
     @cached_property
     def logging(self) -> Logging:
-        """What a training leaves beside its checkpoints."""
+        """The outputs of training other than checkpoints."""
         return configs.build(self._sections, "logging")
 
-    # How it is used.
+    # Sampling and evaluation.
 
     @cached_property
     def sampler(self) -> Callable:
@@ -193,19 +193,19 @@ class Experiment:
         return configs.build(self._sections, "sampler")
 
     def guided(self, model: Any, condition: Condition) -> Any:
-        """The model that the config samples from under this condition."""
+        """The model with the guidance of the config under this condition."""
         if condition is None or self.config.guidance is None:
             return model
         return configs.build(self._sections, "guidance", model=model, null=self.conditions.null, resolve=self.resolve)
 
     @cached_property
     def evaluation(self) -> Evaluation:
-        """Which checkpoints are evaluated, and on what."""
+        """The checkpoints and data of evaluation."""
         return configs.build(self._sections, "evaluation")
 
     @cached_property
     def measures(self) -> dict[str, Any]:
-        """The evaluators by name: those of the config, or else the task's own."""
+        """The evaluators by name: those of the config, or by default those of the task."""
         return configs.build_many(self._sections, "measures") or dict(self.task.evaluators())
 
     @cached_property
@@ -218,7 +218,7 @@ class Experiment:
         return parameter in fields and fields[parameter].default is fields[parameter].empty
 
     def _table_of_sigmas(self) -> Any:
-        """The noise levels that a network is told by their labels, in descending order: label 0 is the largest."""
+        """The noise levels by label, for networks that need them, in descending order: label 0 is the largest."""
         network = self.config.network
         if not network.get("scale_by_sigma") or network.get("embedding_type", "positional") != "positional":
             return None
@@ -236,12 +236,12 @@ def as_sections(config: Mapping[str, Any] | ConfigDict) -> dict[str, Any]:
 
 
 def facts_of(source: Source) -> Example:
-    """What one example of a source is."""
+    """The shape, levels and classes of one example of a source."""
     return Example(tuple(source.shape), source.levels, source.num_classes)
 
 
 def _with_facts(sections: dict[str, Any]) -> dict[str, Any]:
-    """The config with what follows from the data, where it does not say it."""
+    """The config, with ``example`` filled in from the data if it is missing."""
     if sections["example"] is not None:
         return sections
     facts = facts_of(configs.build(sections, "data", split="train"))

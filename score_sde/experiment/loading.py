@@ -1,7 +1,7 @@
-"""Runs from their workdirs, and references from one run to another: a teacher, a classifier, a network that guides.
+"""Loading runs from workdirs, and references from one run to another: a teacher, a classifier, a guiding network.
 
-A config refers to a run as ``{"run": WORKDIR, "step": None, "weights": "ema"}``. When a training begins, the step and the
-hash of the weights are written down beside it, so that a run whose weights have changed since is noticed.
+A config refers to a run as ``{"run": WORKDIR, "step": None, "weights": "ema"}``. When training begins, the step and the
+hash of the weights are added to the reference, so that a later change of the weights is detected.
 """
 
 from collections.abc import Mapping
@@ -20,14 +20,14 @@ from score_sde.experiment.run import Run
 
 
 def experiment_of(config: Mapping[str, Any] | ConfigDict) -> Experiment:
-    """The experiment of a config as a user wrote it; it may refer to other runs."""
+    """The experiment of a user's config, which may refer to other runs."""
     return Experiment.of(config, resolve)
 
 
 def load(workdir: str | Path, step: int | None = None, weights: str = "ema") -> Run:
     """The run in a workdir: its newest checkpoint, or that of a step; the averaged weights, or "raw" ones.
 
-    Of a running training it is the newest one that is whole; a damaged one is passed over with a warning.
+    Incomplete checkpoints of a running training are ignored; a damaged one is skipped with a warning.
     """
     workdir = Path(workdir)
     experiment = Experiment(layout.read_config(workdir), resolve)
@@ -42,7 +42,7 @@ def load(workdir: str | Path, step: int | None = None, weights: str = "ema") -> 
 
 
 def save(workdir: str | Path, experiment: Experiment, step: int, models: Mapping[str, Any]) -> Path:
-    """A workdir that ``load`` opens, from models by the name of their weights ("raw", "ema"). Refuses another's."""
+    """Write a workdir for ``load``, from models by the name of their weights ("raw", "ema"); it must not be in use."""
     workdir = Path(workdir)
     if step in checkpoints.steps(workdir):
         raise ValueError(f"{workdir} has a checkpoint of step {step} already; give another folder, or remove it")
@@ -56,7 +56,7 @@ def save(workdir: str | Path, experiment: Experiment, step: int, models: Mapping
 
 
 def with_arrays(model: Any, arrays: Mapping[str, Array]) -> Any:
-    """The model with other arrays; a ValueError unless the names and shapes are its own."""
+    """The model with other arrays; a ValueError unless their names and shapes match."""
     trained, constants, structure = parameters.split(model)
     mine = trained | constants
     wrong = sorted(set(mine) ^ set(arrays))
@@ -70,12 +70,12 @@ def with_arrays(model: Any, arrays: Mapping[str, Array]) -> Any:
 
 
 def resolve(reference: Mapping[str, Any]) -> Any:
-    """The model that is referred to; a ValueError if its weights are not those that were seen."""
+    """The model of a reference; a ValueError if its weights do not match the recorded hash."""
     return _found(reference)[0].model
 
 
 def pinned(sections: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with the step and the hash of every reference written down."""
+    """The config with the step and the hash of every reference filled in."""
     return {name: _pinned(value) if isinstance(value, Mapping) else value for name, value in sections.items()}
 
 

@@ -1,4 +1,4 @@
-"""What a training measures and shows on the way: the loss on held-out data, the loss at each noise level, samples."""
+"""Measurements and images during training: the loss on held-out data, the loss at each noise level, samples."""
 
 from pathlib import Path
 
@@ -21,13 +21,13 @@ from score_sde.training.metrics import Metrics, read
 
 
 class HeldOut:
-    """The task's loss on held-out data, with the weights that a model is used with, without dropout, all conditions told.
+    """The task's loss on held-out data, with the default weights, without dropout, with all conditions given.
 
-    It is of one batch, another one each time, as in the original. Each host does the same on its own device.
+    It is the loss of one batch, a new one each time, as in the original. Each host computes it on its own device.
     """
 
     def __init__(self, experiment: Experiment):
-        task = experiment.task_over(stratified=True)  # even times make one batch's mean steadier
+        task = experiment.task_over(stratified=True)  # reduces the variance of a batch's mean
         self.loss = measured_loss(task, experiment.averages)
         self.source = experiment.source(experiment.evaluation.split)
         self.seed = experiment.config.seed
@@ -48,9 +48,9 @@ class HeldOut:
 def preview(
     experiment: Experiment, state: TrainState, step: int, workdir: Path, metrics: Metrics | None, *, first: bool
 ) -> None:
-    """The pictures of the task and of its evaluators, and the loss curve. Every host must come here.
+    """Save the images of the task and of its evaluators, and the loss curve. All hosts must call this.
 
-    ``first``: whether this is the first time, when the programs are compiled.
+    ``first``: whether this is the first call, in which the programs are compiled.
     """
     model = used(state)
     if jax.process_index() != 0:
@@ -80,7 +80,7 @@ def preview(
 
 
 def used(state: TrainState):
-    """The model with the weights that it is used with, whole, on this host's first device."""
+    """The model with its default weights, gathered on this host's first device."""
     return state.structure.build(gathered(state.weights(state.usual)))
 
 

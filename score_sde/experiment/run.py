@@ -1,4 +1,4 @@
-"""A trained thing: its model, its config, and the folder that it lies in (see ``score_sde.experiment.workdir``)."""
+"""A run: its model, its config, and its folder (see ``score_sde.experiment.workdir``)."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ Images = Shaped[Array | np.ndarray, "n ..."] | Sequence
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A model with what is needed to use it. ``step`` and ``weights`` say which of a run's weights these are."""
+    """A model together with its experiment. ``step`` and ``weights`` identify the weights within the run."""
 
     model: Any
     experiment: Experiment
@@ -37,13 +37,13 @@ class Run:
 
     @property
     def network(self) -> Any:
-        """The bare network, without what a discrete model puts around it."""
+        """The network itself, without the wrapper of a discrete model."""
         network = self.model.network
         return getattr(network, "network", network)
 
     @property
     def steps(self) -> list[int]:
-        """The steps whose weights the workdir has."""
+        """The steps whose weights are in the workdir."""
         return [] if self.workdir is None else checkpoints.steps(self.workdir)
 
     @property
@@ -57,18 +57,18 @@ class Run:
         return self.experiment.scaling
 
     def source(self, split: str = "train") -> Source:
-        """The data that the config names."""
+        """The data of the config."""
         return self.experiment.source(split)
 
     def condition(self, n: int | None = None, **values: Any) -> Condition:
-        """The leaves that this run's network takes: ``run.condition(label=3, n=16)``, ``run.condition(label=[1, 2])``.
+        """A condition for this run's network: ``run.condition(label=3, n=16)``, ``run.condition(label=[1, 2])``.
 
-        A leaf that is not named takes its null value. None for an unconditional model.
+        Leaves without an argument have their null value. None for an unconditional model.
         """
         return self.experiment.conditions.make(n, **values)
 
     def condition_of(self, examples: Mapping[str, Any]) -> Condition:
-        """The condition that examples of the source carry."""
+        """The condition of examples of the source."""
         return self.experiment.conditions.of(examples)
 
     def sample(
@@ -79,9 +79,9 @@ class Run:
         condition: Condition = None,
         **options: Any,
     ) -> Samples:
-        """n samples in model space, by any function of ``ss.samplers``; unless given, by the config's own sampler.
+        """n samples in model space, by any function of ``ss.samplers``; the default is the config's own sampler.
 
-        With a condition the model is guided as config.guidance says.
+        With a condition, the guidance of config.guidance applies.
         """
         if not isinstance(self.model, Denoiser):
             task = self.experiment.task.name.replace("_", " ")
@@ -93,11 +93,11 @@ class Run:
         return draw(self.guided(condition), key, n, self.shape, condition=condition, **options)
 
     def guided(self, condition: Condition) -> Denoiser:
-        """The model that the config samples from under this condition."""
+        """The model with the guidance of the config under this condition."""
         return self.experiment.guided(self.model, condition)
 
     def some_labels(self, n: int) -> Condition:
-        """A condition for n pictures: each class in turn, other leaves null; None for an unconditional model."""
+        """A condition for n samples: each class in turn, other leaves null; None for an unconditional model."""
         conditions = self.experiment.conditions
         labels = {name: np.arange(n) % leaf.classes for name, leaf in conditions.leaves.items() if leaf.classes}
         return conditions.make(n, **labels)
@@ -105,21 +105,21 @@ class Run:
     def log_likelihood(
         self, images: Images, key: Key[Array, ""], condition: Condition = None, **options: Any
     ) -> likelihood.LogLikelihood:
-        """Log-densities of data as the source has them, dequantised if they are levels (see ``ss.log_likelihood``)."""
+        """Log-densities of data in the form of the source, with levels dequantised (see ``ss.log_likelihood``)."""
         return likelihood.of_data(self.model, self._data(images), key, self.scaling, condition, **options)[1]
 
     def bits_per_dim(
         self, images: Images, key: Key[Array, ""], condition: Condition = None, **options: Any
     ) -> Shaped[Array, "n"]:
-        """The same in bits per dimension, or nats per dimension where the data are continuous."""
+        """Bits per dimension of data, or nats per dimension if the data are continuous."""
         return likelihood.of_data(self.model, self._data(images), key, self.scaling, condition, **options)[0]
 
     def to_images(self, x: Shaped[Array | np.ndarray, "..."]) -> Shaped[Array, "..."]:
-        """Model space to the data's own: levels in bytes for images, numbers for continuous data."""
+        """Map model space to data space: levels as bytes for images, numbers for continuous data."""
         return self.scaling.to_images(x)
 
     def _data(self, images: Images) -> Any:
-        """As an array of examples; a ValueError unless each has the shape of one."""
+        """Images as an array; a ValueError unless each has the shape of an example."""
         array = images if isinstance(images, jax.Array) else np.asarray(images)
         if array.shape[1:] != self.shape:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""``ss.train(config, workdir)``: what ``main.py --mode=train`` calls, and what a notebook may."""
+"""``ss.train(config, workdir)``, for notebooks and ``main.py --mode=train``."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,9 +34,9 @@ def train(
 ) -> Run:
     """Train up to config.training.steps, from the newest checkpoint of the workdir if there is one.
 
-    The run that is returned has the averaged weights; its ``step`` is below config.training.steps if a signal ended the
-    training. ``hooks``: (every, function) pairs; function(state, run) is called after each ``every`` steps, and the next
-    step takes the arrays of both away. A config that cannot be used is refused before anything is written.
+    The returned run has the averaged weights; its ``step`` is below config.training.steps if a signal ended training.
+    ``hooks``: (every, function) pairs; function(state, run) is called after every ``every`` steps, and the arrays of
+    both are donated to the next step. An invalid config raises an error before anything is written.
     """
     workdir = Path(workdir)
     experiment = experiment_of(config)
@@ -116,7 +116,7 @@ def _run(experiment: Experiment, state: TrainState, workdir: Path) -> Run:
 
 @contextlib.contextmanager
 def _metrics(experiment: Experiment, workdir: Path, first: int) -> Iterator[Metrics | None]:
-    """Where this host writes measurements: the first one does."""
+    """The metrics writer; None except on the first host."""
     if jax.process_index() != 0:
         yield None
         return

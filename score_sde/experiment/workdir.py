@@ -1,16 +1,16 @@
 """The folder of a run:
 
-config.json                  the config, with every default and what follows from the data written out
-launches.jsonl               for each start: when, which versions, devices, git commit
-checkpoints/STEP/            what a training goes on from; the newest two are kept
-snapshots/STEP/              weights and averages alone, kept for good
-metrics.jsonl                a line for each measurement: {"step": ..., "loss": ..., ...}
+config.json                  the config, with every default and the facts about the data
+launches.jsonl               for each start: time, versions, devices, git commit
+checkpoints/STEP/            states to resume from; the newest two are kept
+snapshots/STEP/              only weights and averages, kept permanently
+metrics.jsonl                one line per measurement: {"step": ..., "loss": ..., ...}
 tensorboard/                 the same for TensorBoard
 samples/STEP.png             samples drawn at snapshots
 reports/                     loss curve, loss per noise level
-eval/, or --eval_folder      results of --mode=eval and --mode=sample, a file for each step
+eval/, or --eval_folder      results of --mode=eval and --mode=sample, one file per step
 
-The first checkpoint claims a workdir: until then a corrected config takes the place of the one before.
+The config may be replaced until the first checkpoint is written; after that, the workdir belongs to it.
 """
 
 import json
@@ -44,7 +44,7 @@ OURS = {
 
 
 def prepare(workdir: Path, config: ConfigDict, *, replace_config: bool = False) -> None:
-    """Make the folder, or go on in it if it belongs to the same config; a ValueError if not."""
+    """Create the folder, or reuse it if it belongs to the same config; a ValueError if not."""
     workdir = Path(workdir)
     file = workdir / "config.json"
     if workdir.exists() and not workdir.is_dir():
@@ -70,7 +70,7 @@ def prepare(workdir: Path, config: ConfigDict, *, replace_config: bool = False) 
 
 
 def read_config(workdir: Path) -> ConfigDict:
-    """The config of a workdir; a ValueError if it is none, or was edited to something that cannot be used."""
+    """The config of a workdir; a ValueError if the folder is not a workdir or the config is invalid."""
     try:
         return ConfigDict(checked(_written(workdir)))
     except ConfigError as error:
@@ -78,7 +78,7 @@ def read_config(workdir: Path) -> ConfigDict:
 
 
 def _written(workdir: Path) -> dict[str, Any]:
-    """What config.json holds; a ValueError that says what the folder is instead."""
+    """The content of config.json; a ValueError that describes the folder if there is none."""
     file = Path(workdir) / "config.json"
     if not Path(workdir).is_dir():
         raise ValueError(f"there is no folder {workdir}")
@@ -112,7 +112,7 @@ def note_launch(workdir: Path, mode: str, step: int) -> None:
 
 
 def git_commit() -> str | None:
-    """The commit of the code that runs, "+" if files differ from it; None outside a repository."""
+    """The commit of the running code, with "+" if files differ from it; None outside a repository."""
 
     def git(*arguments: str) -> Any:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
@@ -125,7 +125,7 @@ def git_commit() -> str | None:
 
 
 def _with_tuples(value: Any) -> Any:
-    """JSON's lists as tuples, which is what a checked config has."""
+    """Replace JSON's lists by tuples, as in a checked config."""
     if isinstance(value, Mapping):
         return {name: _with_tuples(each) for name, each in value.items()}
     return tuple(map(_with_tuples, value)) if isinstance(value, list) else value

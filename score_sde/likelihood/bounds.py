@@ -1,6 +1,6 @@
 """Variational bounds on the log-density, which need no solution of the flow.
 
-With x_t = α x_0 + σ ε, λ = log α²/σ² and the times t_0 < t_1 < … < t_N (Ho et al. 2020, eq. 5; Kingma et al. 2021, eq. 11),
+With x_t = α x_0 + σ ε, λ = log α²/σ², times t_0 < t_1 < … < t_N (Ho et al. 2020, eq. 5; Kingma et al. 2021, eq. 11),
 
     log p(x_0) >= −KL(q(x_N | x_0) ‖ prior) − Σ_k E[KL(q(x_s | x_t, x_0) ‖ p(x_s | x_t))] + E[log p(x_0 | x_t_0)]
 

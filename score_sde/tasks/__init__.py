@@ -1,4 +1,4 @@
-"""What is trained: a model, its loss, and what follows from it. See ``score_sde.training.task`` for the protocol."""
+"""Training tasks: a model, its loss and its evaluators. See ``score_sde.training.task`` for the protocol."""
 
 from score_sde.tasks.classifier import Classifier
 from score_sde.tasks.diffusion import Diffusion

@@ -20,10 +20,10 @@ from score_sde.training.task import Batch, Context, Task
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Classifier(Task):
-    """−log p(y | x_t) of the labels at times of a density q, each time as important as it is frequent.
+    """−log p(y | x_t) of the labels at times drawn from a density q, without importance weights.
 
-    The classes are the entry ``label`` of an example. The classifier may have conditions besides. The smallest loss is
-    the conditional entropy of y given x_t, and is reached by the true p_t(y | x_t) alone.
+    The classes are the entry ``label`` of an example. The classifier may have further conditions. The minimum of the
+    loss is the conditional entropy of y given x_t, attained only by the true p_t(y | x_t).
     """
 
     model: Callable[[Key[Array, ""]], NoisyClassifier]

@@ -1,4 +1,4 @@
-"""Training a denoiser: data and conditions to model space, and a loss of ``score_sde.losses`` on them."""
+"""Training a denoiser with a loss of ``score_sde.losses`` on data and conditions in model space."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -19,8 +19,8 @@ from score_sde.training.task import Batch, Context, Task
 class Diffusion(Task):
     """A denoiser and a loss (model, x0, keys, condition) -> (batch,), such as ``losses.denoising``.
 
-    ``model``: the function of a key that makes the denoiser with its first parameters. ``scaling``: the map from the data
-    to model space, the identity unless given.
+    ``model``: a function of a key that makes the denoiser with its initial parameters. ``scaling``: the map from data
+    to model space, by default the identity.
     """
 
     model: Callable[[Key[Array, ""]], Denoiser]

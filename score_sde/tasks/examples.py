@@ -1,4 +1,4 @@
-"""What a loss begins with: the examples in model space, and what the model is told of them."""
+"""The inputs of a loss: the examples in model space, and their condition."""
 
 from jaxtyping import Array, Key
 
@@ -12,7 +12,7 @@ from score_sde.training.task import Batch
 def prepared(
     scaling: DataScaling, conditions: Conditions, batch: Batch, keys: Key[Array, "batch"], *, training: bool
 ) -> tuple[Sample, Condition]:
-    """(x_0, its condition), some of whose leaves are dropped while training."""
+    """(x_0, its condition); in training, leaves of the condition are dropped at random."""
     condition = conditions.of(batch)
     if training:
         condition = conditions.dropped(condition, keys)

@@ -44,7 +44,7 @@ class TrainState:
         averages: Mapping[str, Decay] | None = None,
         memory: PyTree = None,
     ) -> "TrainState":
-        """The state before the first step. Arrays are copied, so the model remains usable after the state is donated."""
+        """The state before the first step. Arrays are copied: the model remains usable after the state is donated."""
         parameters, constants, structure = split(jax.tree.map(jnp.array, model))
         return cls(
             step=jnp.zeros((), jnp.int32),

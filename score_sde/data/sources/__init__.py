@@ -1,4 +1,4 @@
-"""Where examples come from: one file a kind, and the short names by which a config calls them.
+"""Sources of examples, one file per kind, and their short names for configs.
 
 A source in a config is one of these names, or an import path ``"package.module:thing"`` of a function that takes
 ``split`` and options and returns a source.
@@ -52,7 +52,7 @@ def kind_of(path: Path) -> str:
 
 
 def constructor(name: str) -> Callable[..., Any]:
-    """What makes the sources of this name or import path: a function of ``split`` and options."""
+    """The constructor of this name or import path: a function of ``split`` and options."""
     if name in SOURCES:
         return import_object(SOURCES[name])
     path = Path(name)

@@ -23,10 +23,10 @@ def arrays(
 ) -> Source:
     """The arrays of a file: (n, H, W, C) or (n, H, W) bytes, or floats (n, ...), which are continuous.
 
-    A ``.npy`` is mapped, not read, so it may be larger than the memory; ``labels`` names the ``.npy`` of its labels.
-    A ``.npz`` holds ``data`` and perhaps ``label`` (or what the keys say), and its other arrays of numbers with one row
-    for each example are entries under their own names, such as ``mask``. It has splits if it holds ``train_data``,
-    ``train_label``, ``train_mask``, ``test_data`` ...; a file without splits is all "train", less a ``test_fraction``.
+    A ``.npy`` is memory-mapped, so it may be larger than memory; ``labels`` is the path of the ``.npy`` of its labels.
+    A ``.npz`` contains ``data`` and optionally ``label`` (or the names in the keys); its other arrays of numbers with
+    one row per example are entries under their own names, such as ``mask``. It has splits if it contains
+    ``train_data``, ``train_label``, ``test_data`` ...; else all examples but a ``test_fraction`` are "train".
     """
     path = Path(path)
     require(path.is_file(), f"{path} does not exist, or is no file; make it with numpy.save or numpy.savez")
@@ -65,12 +65,12 @@ def arrays(
 
 
 def splits_of(file: np.lib.npyio.NpzFile, data_key: str) -> tuple[str, ...]:
-    """The splits for which there are data."""
+    """The splits that have data."""
     return tuple(sorted(key.removesuffix(f"_{data_key}") for key in file if key.endswith(f"_{data_key}")))
 
 
 def columns_of(file: np.lib.npyio.NpzFile, split: str, splits: Sequence[str]) -> dict[str, str]:
-    """The keys of the file that belong to a split, by their names without it; "train_mask" belongs to "train"."""
+    """The keys of the file in a split, by their names without its prefix; "train_mask" belongs to "train"."""
     if not split:
         return {key: key for key in file}
     found = {}
@@ -82,26 +82,26 @@ def columns_of(file: np.lib.npyio.NpzFile, split: str, splits: Sequence[str]) ->
 
 
 def is_entry(file: np.lib.npyio.NpzFile, name: str, key: str, n: int) -> bool:
-    """Whether an array holds numbers, one row for each of n examples; looks at its header only."""
+    """Whether an array holds numbers with one row for each of n examples; reads only its header."""
     archive = file.zip
     if archive is None or name in ("data", "label", *RESERVED) or f"{key}.npy" not in archive.namelist():
         return False
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     with archive.open(f"{key}.npy") as member:
         version = np.lib.format.read_magic(member)
-        if version not in readers:  # version 3 is for tables with columns
+        if version not in readers:  # version 3 is for structured arrays
             return False
         shape, _, dtype = readers[version](member)
     return shape[:1] == (n,) and dtype.kind in "biuf"
 
 
 class MappedSource(ArraySource):
-    """A ``.npy`` file, which goes to a worker process by its name rather than by its contents."""
+    """A ``.npy`` file, which is pickled by its path rather than by its contents."""
 
     def __reduce__(self):
         return mapped, (self.name, self.labels, self.levels, self.num_classes, self.flippable, self.others)
 
 
 def mapped(path: str, *rest) -> MappedSource:
-    """The file as a source again."""
+    """Open the file again as a source."""
     return MappedSource(path, np.load(path, mmap_mode="r"), *rest)

@@ -1,7 +1,7 @@
-"""The 1,797 handwritten digits of UCI, 8 x 8 pixels with 17 grey levels: in the package, so nothing need be fetched.
+"""The 1,797 handwritten digits of UCI, 8 x 8 pixels with 17 grey levels, included in the package.
 
 E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998,
-doi.org/10.24432/C50P49, CC BY 4.0 (see embedded/digits.md); its test set, as scikit-learn ships it.
+doi.org/10.24432/C50P49, CC BY 4.0 (see embedded/digits.md); its test set, as distributed with scikit-learn.
 """
 
 from importlib import resources
@@ -12,11 +12,11 @@ from score_sde.data.source import ArraySource, check_split
 
 
 def digits(split: str = "train") -> ArraySource:
-    """The fixed split: of each class, in the file's order, every fifth example is for tests (355 of 1,797)."""
+    """The digits with a fixed split: every fifth example of each class, in file order, is "test" (355 of 1,797)."""
     check_split("digits", split, ("train", "test"))
     with (resources.files("score_sde.data") / "embedded" / "digits.npz").open("rb") as file, np.load(file) as arrays:
         data, label = arrays["data"], arrays["label"]
-    place = np.zeros(len(label), int)  # how many of its class came before
+    place = np.zeros(len(label), int)  # the number of earlier examples of the same class
     for k in range(10):
         place[label == k] = np.arange(np.sum(label == k))
     chosen = (place % 5 == 4) == (split == "test")

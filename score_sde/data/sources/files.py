@@ -1,4 +1,4 @@
-"""The files of a folder or of a zip file, by their names within it."""
+"""The files in a folder or a zip file, by their relative names."""
 
 import dataclasses
 import os
@@ -12,9 +12,9 @@ from score_sde.checks import require
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-    """Reads files by name; a zip file is opened once in each process that reads from it.
+    """Read files by name; a zip file is opened once in each process that reads from it.
 
-    ``folder``: only the files below this folder of a zip file, by their names within it.
+    ``folder``: only the files below this folder of a zip file, by their names relative to it.
     """
 
     path: Path
@@ -24,17 +24,17 @@ class Files:
         return str(self.path / self.folder)
 
     def within(self, folder: str) -> "Files":
-        """Those below one of the folders."""
+        """The files below one of the folders."""
         return Files(self.path / folder) if self.path.is_dir() else Files(self.path, folder)
 
     def folders(self) -> list[str]:
-        """The folders at the top, in the order of their names."""
+        """The top-level folders, sorted by name."""
         if self.path.is_dir():
             return sorted(entry.name for entry in self.path.iterdir() if entry.is_dir() and not is_hidden(entry.name))
         return sorted({PurePosixPath(name).parts[0] for name in self.names() if "/" in name})
 
     def names(self) -> list[str]:
-        """Every file in a fixed order, hidden ones left out. In a zip, names that lead out of it are refused."""
+        """All files except hidden ones, sorted by name. In a zip file, names that point outside it are an error."""
         if self.path.is_dir():
             found = [
                 Path(folder, file).relative_to(self.path).as_posix()
@@ -53,7 +53,7 @@ class Files:
         return (self.path / name).read_bytes() if self.path.is_dir() else self._zip.read(self._prefix + name)
 
     def open(self, name: str) -> Any:
-        """One file to read the beginning of."""
+        """Open one file, to read its beginning."""
         return (self.path / name).open("rb") if self.path.is_dir() else self._zip.open(self._prefix + name)
 
     @property
@@ -75,12 +75,12 @@ class Files:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file, or a folder above it, is hidden or a system's own, as __MACOSX is."""
+    """Whether a file, or a folder above it, is hidden or a system file such as __MACOSX."""
     return any(part[0] in "._" for part in PurePosixPath(name).parts)
 
 
 def check_inside(name: str, path: Path) -> None:
-    """Refuse names that reach outside the archive: nothing is unpacked here, but such a file is not to be trusted."""
+    """Raise an error for names outside the archive: nothing is unpacked, but such a file cannot be trusted."""
     windows = PureWindowsPath(name)
     require(
         not (name.startswith("/") or windows.drive or windows.root or ".." in windows.parts),

@@ -1,4 +1,4 @@
-"""IDX files, the format of MNIST, and Fashion-MNIST where Debian's package ``dataset-fashion-mnist`` puts it."""
+"""IDX files, the format of MNIST, and Fashion-MNIST as installed by Debian's package ``dataset-fashion-mnist``."""
 
 import gzip
 import math
@@ -16,7 +16,7 @@ PREFIX = {"train": "train", "test": "t10k"}
 
 
 def fashion_mnist(split: str = "train", path: str | Path = DEBIAN, pad: int = 0) -> ArraySource:
-    """60,000 + 10,000 articles of clothing, 28 x 28, ten classes (Xiao et al. 2017; MIT licence)."""
+    """60,000 + 10,000 images of clothing, 28 x 28, ten classes (Xiao et al. 2017; MIT licence)."""
     hint = "apt-get install dataset-fashion-mnist"
     return idx(path, split, name="fashion_mnist", hint=hint, flippable=True, pad=pad)
 
@@ -32,7 +32,7 @@ def idx(
 ) -> ArraySource:
     """A folder with ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-...``; plain or ``.gz``.
 
-    ``pad``: so many black pixels on each side (2 make 28 x 28 to 32 x 32, which can be halved five times).
+    ``pad``: black pixels to add on each side (2 turns 28 x 28 into 32 x 32, which can be halved five times).
     """
     check_split(name, split, tuple(PREFIX))
     require(pad >= 0, f"pad = {pad}; allowed: 0 or more pixels on each side")
@@ -43,7 +43,7 @@ def idx(
 
 
 def find(folder: Path, file: str, name: str, hint: str) -> Path:
-    """The file, plain or packed."""
+    """The file, plain or compressed."""
     for candidate in (folder / file, folder / f"{file}.gz"):
         if candidate.is_file():
             return candidate

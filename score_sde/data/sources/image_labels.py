@@ -1,4 +1,4 @@
-"""The labels of images: the folders that they lie in, or EDM's ``dataset.json``."""
+"""The labels of images, from their folders or from EDM's ``dataset.json``."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ Labels = Literal["auto", "folders", "json", "none"]
 
 
 def check_labels(labels: str) -> None:
-    """Raise unless it is a kind of labels."""
+    """Raise a ValueError unless this is a kind of labels."""
     require(labels in get_args(Labels), f"labels = {labels!r}; allowed: {', '.join(get_args(Labels))}")
 
 
@@ -23,8 +23,8 @@ def read_labels(
 ) -> tuple[np.ndarray | None, int | None]:
     """A label for each image and the number of classes, or None and None.
 
-    Folders are classes in the order of their names among the images ``in_training``, so that a class has the same label
-    in every split, also in one that lacks another class.
+    Classes are the sorted folder names of the images ``in_training``, so a class has the same label in every split,
+    even in one that does not contain all classes.
     """
     if labels == "json" or (labels == "auto" and has_json):
         require(has_json, f"labels = 'json', but {files} has no dataset.json at its top")

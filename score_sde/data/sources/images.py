@@ -21,7 +21,7 @@ from score_sde.data.sources.image_labels import Labels, check_labels, read_label
 from score_sde.data.sources.resize import Filter, Fit
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
-# What Pillow raises for broken, unknown and absurdly large data, and zipfile for broken and locked entries.
+# Errors of Pillow for broken, unknown and extremely large data, and of zipfile for broken and encrypted entries.
 UNREADABLE = (
     OSError,
     SyntaxError,
@@ -32,7 +32,7 @@ UNREADABLE = (
     zlib.error,
     RuntimeError,
 )
-TEST_FOLDERS = ("test", "validation", "valid", "val")  # beside "train"; the first that there is
+TEST_FOLDERS = ("test", "validation", "valid", "val")  # next to "train"; the first that exists
 HELD_OUT = 0.1
 
 
@@ -49,17 +49,17 @@ def images(
     test_fraction: float | None = None,
     flippable: bool = False,
 ) -> Source:
-    """The images under ``path``, a folder or a zip file, in the order of their names.
+    """The images under ``path``, a folder or a zip file, sorted by name.
 
-    ``size``: every image becomes a square of this size, its largest central one unless ``crop`` says otherwise; small
-    images are enlarged. Without a size all must have one, perhaps after a ``crop`` ("square", or a length).
-    ``channels`` is 1 or 3, by default those of the first image.
-    ``labels``: "json" (EDM's), "folders" (in the order of their names), "none", or "auto": the first that there is.
-    ``on_corrupt``: "stop" says which image cannot be read when its turn comes; "skip" decodes every image once at the
-    start, leaves out those that fail, and warns how many.
-    ``test_fraction``: the share that is held out as "test" and is not in "train"; 0 for none. None: nothing more if
-    there are folders "train" and "test" (or "validation") at the top, which are then the splits; else every tenth.
-    ``flippable``: whether a mirrored image is as good; True for most photographs, not for text.
+    ``size``: every image is resized to a square of this size, from its largest central square or the ``crop``; small
+    images are enlarged. Without a size, all images must have equal sizes after the ``crop`` ("square", or a length).
+    ``channels`` is 1 or 3, by default that of the first image.
+    ``labels``: "json" (EDM's), "folders" (sorted by name), "none", or "auto": the first that is available.
+    ``on_corrupt``: "stop" raises an error that names the image when it cannot be read; "skip" decodes every image once
+    at the start, omits those that fail, and warns.
+    ``test_fraction``: the fraction held out of "train" as "test"; 0 for none. The default None uses top-level folders
+    "train" and "test" (or "validation") as the splits if they exist, else it holds out every tenth image.
+    ``flippable``: whether a mirrored image is also a valid image; True for most photographs, not for text.
     """
     check_labels(labels)
     require(on_corrupt in ("stop", "skip"), f"on_corrupt = {on_corrupt!r}; allowed: stop, skip")
@@ -91,7 +91,7 @@ def images(
 
 
 def existing(path: str | Path) -> Path:
-    """The path, if there is something."""
+    """The path, if it exists."""
     require(str(path) != "", "path is empty; give the folder or the zip file of the images")
     found = Path(path).expanduser()
     if found.exists():
@@ -106,7 +106,7 @@ def existing(path: str | Path) -> Path:
 
 
 def split_of(whole: Files, split: str, test_fraction: float | None) -> tuple[Files, float | None]:
-    """The files among which the split is, and the share of them that "test" takes; None if they are the split."""
+    """The files that contain the split, and the fraction of them for "test"; None if they are exactly the split."""
     folders = whole.folders()
     share = HELD_OUT if test_fraction is None else test_fraction
     if "train" not in folders:
@@ -130,7 +130,7 @@ def image_names(files: Files) -> tuple[str, ...]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSource(Source):
-    """Image files, decoded when they are asked for."""
+    """Image files, decoded on access."""
 
     name: str
     files: Files
@@ -155,7 +155,7 @@ class ImageSource(Source):
 
 
 def open_image(files: Files, name: str, decode: bool = False) -> Image.Image:
-    """The image; only its header unless it is to be decoded."""
+    """Open an image; only its header unless ``decode``."""
     try:
         if not decode:
             with files.open(name) as file, Image.open(file) as header:
@@ -170,7 +170,7 @@ def open_image(files: Files, name: str, decode: bool = False) -> Image.Image:
 
 
 def readable(files: Files, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Those images that decode, and a warning that counts the others."""
+    """The images that can be decoded, with a warning that counts the others."""
 
     def decodes(name: str) -> bool:
         try:
@@ -192,7 +192,7 @@ def readable(files: Files, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def common_size(files: Files, names: tuple[str, ...], fit: Fit) -> tuple[int, int]:
-    """The (height, width) that every image will have. Reads headers only, and only if the size depends on them."""
+    """The (height, width) of all images. Reads only headers, and only if the size depends on them."""
     if fit.size is not None and not isinstance(fit.crop, int):
         return fit.size, fit.size
 

@@ -1,4 +1,4 @@
-"""Crop and resize: how images of any size become arrays of one size."""
+"""Cropping and resizing images of any size to arrays of one size."""
 
 import dataclasses
 from typing import Literal, get_args
@@ -14,10 +14,10 @@ Filter = Literal["box", "bilinear", "bicubic", "lanczos"]
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """A central crop, then a resize with a filter that averages over what it shrinks (antialiasing).
+    """A central crop, then a resize with an antialiasing filter.
 
-    ``crop``: "square" for the largest, or the length of its side. ``size``: the side after the resize. Either may be
-    None; with a size and no crop it is the largest square that is resized, so that nothing is distorted.
+    ``crop``: "square" for the largest square, or the length of its side. ``size``: the side after the resize. Either
+    may be None; with a size and no crop, the largest square is resized, so the image is not distorted.
     ``channels``: 3 or 1.
     """
 
@@ -38,11 +38,11 @@ class Fit:
 
     @property
     def square(self) -> bool:
-        """Whether the largest central square is taken."""
+        """Whether the crop is the largest central square."""
         return self.crop == "square" or (self.crop is None and self.size is not None)
 
     def size_of(self, width: int, height: int, name: str) -> tuple[int, int]:
-        """(height, width) that an image of this size will have."""
+        """The resulting (height, width) of an image of this size."""
         if self.square:
             height = width = min(height, width)
         elif isinstance(self.crop, int):
@@ -55,7 +55,7 @@ class Fit:
 
     def __call__(self, image: Image.Image, name: str) -> UInt8[np.ndarray, "H W C"]:
         """The image as an array."""
-        # Pillow clips 16-bit and float images to 255 rather than rescale them.
+        # Pillow clips 16-bit and float images to 255 instead of rescaling them.
         require(not image.mode.startswith(("I", "F")), f"{name} has mode {image.mode}; allowed: 8 bits a channel")
         height, width = self.size_of(*image.size, name)
         image = image.convert("L" if self.channels == 1 else "RGB")

@@ -2,8 +2,8 @@
 
     score_sde data prepare cifar10
 
-prepares a set (this needs TensorFlow); the functions below read it. Crops are those of Song et al. (2021), who resize
-in floating point: here an image is rounded to its 256 levels again, as in other people's files of these sets.
+prepares a data set (this needs TensorFlow); the functions below read it. Crops are those of Song et al. (2021), who
+resize in floating point; here the result is rounded to 256 levels, as in other distributions of these data sets.
 """
 
 import dataclasses
@@ -27,9 +27,9 @@ def tfds(
     image_key: str = "image",
     label_key: str = "label",
 ) -> Source:
-    """Any set of images by its TFDS name, such as "mnist" or "lsun/bedroom"; splits may be slices, "train[:90%]".
+    """Any image data set by its TFDS name, such as "mnist" or "lsun/bedroom"; splits may be slices, "train[:90%]".
 
-    ``data_dir`` is TFDS's own unless given.
+    The default ``data_dir`` is that of TFDS.
     """
     import tensorflow_datasets
 
@@ -42,7 +42,7 @@ def tfds(
     where = f" --data_dir={data_dir}" if data_dir else ""
     prepare = f"Prepare it with: score_sde data prepare {dataset}{where}"
     try:
-        # Through tfds.data_source, not the builder, so that tfds.testing.mock_data has its way.
+        # tfds.data_source, not the builder, so that tfds.testing.mock_data works.
         records = tensorflow_datasets.data_source(
             dataset, split=split, data_dir=data_dir, download=False, builder_kwargs={"file_format": "array_record"}
         )
@@ -51,7 +51,7 @@ def tfds(
     except Exception as error:
         if not builder.info.splits:
             raise FileNotFoundError(f"tfds {dataset} is not in {builder.data_path}. {prepare}") from error
-        check_split(f"tfds {dataset}", split, tuple(builder.info.splits))  # a slice that is wrong falls through
+        check_split(f"tfds {dataset}", split, tuple(builder.info.splits))  # an invalid slice passes
         raise
     labelled = label_key in features and hasattr(features[label_key], "num_classes")
     num_classes = features[label_key].num_classes if labelled else None
@@ -74,7 +74,7 @@ def tfds(
 
 
 def open_builder(dataset: str, data_dir: str | Path | None) -> Any:
-    """What TFDS knows about a set."""
+    """The TFDS builder of a data set."""
     import tensorflow_datasets
 
     try:
@@ -87,10 +87,10 @@ def open_builder(dataset: str, data_dir: str | Path | None) -> Any:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TFDSSource(Source):
-    """Records of TFDS, decoded when they are asked for."""
+    """Records of TFDS, decoded on access."""
 
     name: str
-    records: Any  # what tfds.data_source gives
+    records: Any  # the result of tfds.data_source
     fit: Fit
     image_key: str
     label_key: str | None
@@ -115,7 +115,7 @@ class TFDSSource(Source):
         return {"data": image} if self.label_key is None else {"data": image, "label": record[self.label_key]}
 
 
-# The sets of the paper, and what TFDS calls them. CelebA, LSUN and ImageNet are evaluated on "validation" there.
+# The data sets of the paper, and their names in TFDS. The paper evaluates CelebA, LSUN and ImageNet on "validation".
 
 TFDS_NAMES = {
     "svhn": "svhn_cropped",
@@ -167,5 +167,5 @@ def imagenet64(split: str = "train", data_dir: str | Path | None = None) -> Sour
 
 
 def validation_for_test(split: str) -> str:
-    """These sets keep no test images; their "test" here is what they call "validation"."""
+    """The split in TFDS: these data sets have no public test images, so "test" is their "validation"."""
     return "validation" if split == "test" else split

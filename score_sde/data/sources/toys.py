@@ -1,4 +1,4 @@
-"""Draws from a distribution of ``score_sde.analytic``, or of your own, as a finite set of points."""
+"""Draws from a distribution of ``score_sde.analytic``, or from your own, as a finite set of points."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,8 +19,8 @@ def samples(
 ) -> ArraySource:
     """``size`` draws; "train" and "test" are independent.
 
-    ``distribution`` is a function (key, n) -> points, or has ``sample(key, n)``, or has ``sample_labelled(key, n)`` ->
-    (points, which component), as mixtures have; or it is the import path "package.module:thing" of one of these.
+    ``distribution`` is a function (key, n) -> points, or has ``sample(key, n)``, or, like mixtures, has
+    ``sample_labelled(key, n)`` -> (points, components); or it is an import path "package.module:thing" of one of these.
     """
     check_split(name, split, SPLITS)
     require(size > 0, f"size = {size}; a set of samples needs at least 1")
@@ -35,12 +35,12 @@ def samples(
 
 
 def moons(split: str = "train", size: int = 10_000, seed: int = 0) -> ArraySource:
-    """Two half circles."""
+    """Two half-circles."""
     return samples(analytic.moons, split, size, seed, "moons")
 
 
 def checkerboard(split: str = "train", size: int = 10_000, seed: int = 0) -> ArraySource:
-    """The dark cells of a board."""
+    """The dark cells of a checkerboard."""
     return samples(analytic.checkerboard, split, size, seed, "checkerboard")
 
 
@@ -57,7 +57,7 @@ def mixture(
     stds: Sequence | None = None,
     weights: Sequence | None = None,
 ) -> ArraySource:
-    """A Gaussian mixture, labelled by component; eight narrow ones on the unit circle unless means are given."""
+    """A Gaussian mixture, labelled by component; by default eight narrow components on the unit circle."""
     angles = 2 * np.pi * np.arange(8) / 8
     centres = np.stack([np.cos(angles), np.sin(angles)], axis=1) if means is None else np.asarray(means)
     widths = np.full(len(centres), 0.1) if stds is None else np.asarray(stds)
