@@ -1,6 +1,6 @@
 """Score networks: plain modules ``network(x, noise_level, condition=None, *, dropout_keys=None)``.
 
-They know no SDE and no config, and hold no random state; dropout is on when it is given one key for each example.
+They depend on no SDE or config and have no random state; dropout is active if one key per example is given.
 """
 
 from score_sde.networks.classifier import Classifier, VectorClassifier
