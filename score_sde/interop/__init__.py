@@ -1,4 +1,4 @@
-"""Formats of other libraries, one folder per family: models and config files of score_sde_pytorch, in both directions."""
+"""Formats of other libraries, one folder per family: models and config files of score_sde_pytorch, both ways."""
 
 from score_sde.interop.score_sde.checkpoints import from_score_sde_pytorch, load_score_sde_pytorch
 from score_sde.interop.score_sde.export import export, to_score_sde_pytorch

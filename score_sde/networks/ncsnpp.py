@@ -50,7 +50,7 @@ class NCSNpp(nnx.Module):
     fir, fir_kernel       whether resampling is anti-aliased, and the filter
     progressive           "output_skip": every level adds an image to the output; "residual": features instead of images
     progressive_input     "input_skip": every level gets the downsampled image; "residual": features instead
-    embedding_type        the kind of noise level, see ``NoiseEmbedding``; conditional=False: the noise level is not used
+    embedding_type        the kind of noise level, see ``NoiseEmbedding``; conditional=False: no noise level
     scale_by_sigma        divide the output by σ, which is the noise level itself, or ``sigmas[label]`` if a table of
                           discrete noise levels is given
     data_in_unit_range    x is in [0, 1], and the network uses 2x − 1

@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def reverse_only(x: Array, why: str) -> Array:
-    """x. Reverse mode works; forward mode (``jax.jvp``, ``jax.linearize``, ``jax.jacfwd``) raises an error with ``why``."""
+    """x. Reverse mode works; forward mode (``jax.jvp``, ``jax.linearize``, ``jax.jacfwd``) raises an error: ``why``."""
     return x
 
 

@@ -25,7 +25,7 @@ from score_sde.networks.resample import Downsample, Upsample
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """One parameter under both names: their tensor is ours with permuted axes and without axes that they do not have."""
+    """One parameter under both names: their tensor is ours with permuted axes, without axes that they do not have."""
 
     variable: nnx.Variable
     theirs: str
