@@ -102,7 +102,7 @@ def _how_it_ended(run: experiment.Run) -> int:
 
 
 def _split(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Separate --config.FIELD=VALUE (True without =VALUE) from the other arguments."""
+    """Split off --config.FIELD=VALUE (True without =VALUE) arguments."""
     overrides, rest = {}, []
     for argument in arguments:
         if argument.startswith("--config."):
@@ -149,7 +149,7 @@ def _help(words: list[str], overrides: dict[str, str]) -> None:
 
 
 def _tools(words: list[str]) -> int:
-    """Run one of the commands without a training run: ``data``, ``convert``, ``export``."""
+    """Run one of the other commands: ``data``, ``convert``, ``export``."""
     parser = argparse.ArgumentParser(
         prog="score_sde", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -78,7 +78,7 @@ class Conditions:
         return {name: leaf.empty for name, leaf in self.leaves.items() if leaf.empty is not None}
 
     def entries(self, *, spatial: bool = False) -> tuple[str, ...]:
-        """The entries of an example from which the leaves are made; with ``spatial``, only those of spatial leaves."""
+        """The entries of an example used by the leaves; with ``spatial``, only by spatial leaves."""
         found = [leaf.key or name for name, leaf in self.leaves.items() if leaf.spatial or not spatial]
         return tuple(dict.fromkeys(found))
 
@@ -98,7 +98,7 @@ class Conditions:
         return {name: self._dropped(name, leaf, keys) for name, leaf in condition.items()}
 
     def make(self, n: int | None = None, **values: Any) -> Condition:
-        """The condition of n samples: a number is repeated; a sequence or an array has n entries along its first axis.
+        """The condition of n samples: numbers are repeated; sequences and arrays have length n.
 
         Leaves without a value get their null value.
         """
@@ -153,7 +153,7 @@ pytree.register(Conditions, static_unless_told=False)
 
 
 def filled(values: Array, null: Any, where: Any, name: str = "") -> Array:
-    """The leaf with its null value where ``where`` is True; a ValueError if the types do not match."""
+    """The leaf with its null value at ``where``; a ValueError if the types do not match."""
     values = jnp.asarray(values)
     check_null(values, null, name)
     return jnp.where(_beside(where, values), jnp.asarray(null, values.dtype), values)

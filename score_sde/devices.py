@@ -25,7 +25,7 @@ def divided(mesh: Mesh) -> NamedSharding:
 
 
 def whole(mesh: Mesh) -> NamedSharding:
-    """The sharding with the whole array on each device."""
+    """The replicated sharding."""
     return NamedSharding(mesh, PartitionSpec())
 
 

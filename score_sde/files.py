@@ -1,4 +1,4 @@
-"""Writing files atomically: the old file stays until the new one is complete."""
+"""Atomic writes: an old file stays until the new one is complete."""
 
 import contextlib
 import os

@@ -9,8 +9,8 @@ from score_sde.checks import require
 def import_object(path: str) -> Any:
     """The object at this path; ``thing`` may be an attribute of a class, ``"package.module:Class.method"``.
 
-    A ValueError names the part that cannot be found. Other errors during the import of the module are not caught,
-    except ImportError and TypeError.
+    A ValueError names the part that cannot be found. An ImportError or TypeError in the module becomes a ValueError
+    too; its other errors are not caught.
     """
     name, _, thing = path.partition(":")
     form = "give it as 'package.module:thing'"

@@ -59,7 +59,7 @@ class Progress:
         self._write("  ".join(part for part in parts if part))
 
     def advance(self, count: int, note: str = "") -> None:
-        """Add ``count`` to the number done, and show it."""
+        """Count ``count`` more."""
         self.done += count
         self.show(self.done, note)
 
@@ -68,7 +68,7 @@ class Progress:
         self._marks = deque([(done, time.monotonic())], maxlen=20)
 
     def within(self, count: int) -> Callable[[int, int], None]:
-        """A callback (steps done, steps) for a sampler that draws a batch of ``count``."""
+        """A callback (steps done, steps) for a sampler's batch of ``count``."""
         return lambda step, steps: self.show(self.done + count * step / steps, f"step {step}/{steps}")
 
     def say(self, text: str) -> None:
@@ -117,6 +117,6 @@ def compiling(
 
 
 def clock(seconds: float) -> str:
-    """The time as hours, minutes and seconds: "1:02:03"."""
+    """Seconds in the form "1:02:03"."""
     minutes, second = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}"

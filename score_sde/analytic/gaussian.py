@@ -105,7 +105,7 @@ class Gaussian:
 
     @property
     def _outside(self) -> int:
-        """The number of dimensions that the u_i do not span."""
+        """The number of dimensions not spanned."""
         return self.mean.size - len(self.variances)
 
 

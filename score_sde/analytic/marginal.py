@@ -1,4 +1,4 @@
-"""Functions common to the exact distributions."""
+"""Shared by the exact distributions."""
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike

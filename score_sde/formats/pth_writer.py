@@ -40,7 +40,7 @@ def write(path: str | Path, value: Any) -> Path:
 
 
 def _code(value: Any, place: str, arrays: list[np.ndarray]) -> bytes:
-    """The opcodes that push the value onto the unpickler's stack; arrays are appended to ``arrays``."""
+    """The opcodes that push the value onto the unpickler's stack; arrays go to ``arrays``."""
     if value is None:
         return pickle.NONE
     if isinstance(value, bool | np.bool_):

@@ -24,8 +24,8 @@ def write(
 ) -> Path:
     """Write named arrays and a dictionary of text atomically.
 
-    ``precision``: the dtype of floating-point arrays in the file; None keeps theirs. Integers and bools are unchanged. A
-    number too large for float16 (above 65504) is an error, because it would become infinite.
+    ``precision``: the dtype of floating-point arrays in the file; None keeps theirs. Integers and bools are unchanged.
+    A number too large for float16 (above 65504) is an error, because it would become infinite.
     """
     require(
         precision is None or precision in get_args(Precision),
@@ -57,7 +57,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 
 
 def is_floating(array: np.ndarray) -> bool:
-    """Whether an array has a floating-point dtype, including bfloat16."""
+    """Whether an array holds floats, including bfloat16."""
     return np.issubdtype(array.dtype, np.floating) or array.dtype == ml_dtypes.bfloat16
 
 

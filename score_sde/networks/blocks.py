@@ -192,7 +192,7 @@ class Attention(nnx.Module):
 
 
 class Combine(nnx.Module):
-    """Combine the image pyramid with the features: a 1x1 convolution of the image, then "sum" or "cat"."""
+    """Combine the image pyramid and the features: 1x1 convolution of the image, "sum" or "cat"."""
 
     def __init__(self, image_channels: int, channels: int, *, method: str, **options: Any):
         self.conv = Conv(image_channels, channels, 1, **options)

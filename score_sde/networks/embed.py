@@ -99,7 +99,7 @@ class NoiseEmbedding(nnx.Module):
 def embed_levels(
     first: NoiseEmbedding, second: NoiseEmbedding | None, noise_level: Float[Array, "batch *two"]
 ) -> Float[Array, "batch out_features"]:
-    """The embedding of one noise level (batch,), or the sum of the embeddings of two, (batch, 2)."""
+    """The embedding of one noise level (batch,), or the sum of two, (batch, 2)."""
     level = noise_level.astype(jnp.promote_types(noise_level.dtype, jnp.float32))
     if level.ndim == 1 or second is None:
         return first(level)

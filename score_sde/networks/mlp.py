@@ -27,7 +27,7 @@ from score_sde.networks.embed import ClassEmbedding, Dense, NoiseEmbedding, embe
 
 
 class _VectorNetwork(nnx.Module):
-    """The common part of both networks: dense in, layers conditioned on the noise level and the class, dense out."""
+    """The base of both networks: dense in, layers with the noise level and the class, dense out."""
 
     def __init__(
         self,

@@ -63,11 +63,11 @@ class Parts:
         return {"spatial_dims": self.spatial_dims, **self.layout}
 
     def conv_in(self, features: int) -> Conv:
-        """The convolution from the image to features."""
+        """The input convolution."""
         return Conv(self.channels, features, **self.spatial)
 
     def res_block(self, before: int, after: int, resample: Literal["up", "down"] | None = None) -> ResBlock:
-        """A residual block from ``before`` to ``after`` channels."""
+        """From ``before`` to ``after`` channels."""
         return ResBlock(
             before,
             after,
@@ -85,7 +85,7 @@ class Parts:
         )
 
     def attention(self, channels: int) -> Attention:
-        """Attention over all positions."""
+        """Global attention."""
         return Attention(
             channels,
             heads=self.attention_heads,
@@ -97,14 +97,14 @@ class Parts:
         )
 
     def head(self, before: int, after: int, init_scale: int | float | None = None) -> Head:
-        """The head from features to an image."""
+        """The output head."""
         scale = self.init_scale if init_scale is None else init_scale
         return Head(
             before, after, activation=self.activation, groups=self.norm_groups, init_scale=scale, **self.spatial
         )
 
     def middle(self, h: int) -> Middle:
-        """The blocks at the lowest resolution."""
+        """The lowest resolution."""
         return Middle(self.res_block(h, h), self.attention(h), self.res_block(h, h), self.remat)
 
     def way_down(
@@ -147,13 +147,13 @@ class Parts:
         return levels, h
 
     def _lower(self, h: int) -> ResBlock | Downsample:
-        """A layer that halves the resolution."""
+        """A downsampling layer."""
         if self.resblock_type == "biggan":
             return self.res_block(h, h, "down")
         return Downsample(h, h, fir=self.fir, with_conv=self.resamp_with_conv, **self.spatial)
 
     def _higher(self, h: int) -> ResBlock | Upsample:
-        """A layer that doubles the resolution."""
+        """An upsampling layer."""
         if self.resblock_type == "biggan":
             return self.res_block(h, h, "up")
         return Upsample(h, h, fir=self.fir, with_conv=self.resamp_with_conv, **self.spatial)

@@ -50,5 +50,5 @@ def _gathered(array: Array, spec: PartitionSpec) -> Array:
 
 
 def _mean(gradient: Array, spec: PartitionSpec) -> Array:
-    """The mean over devices; the gradient of a sharded array is already their sum."""
+    """The mean over devices; that of a sharded array is already summed."""
     return gradient / jax.lax.axis_size(AXIS) if AXIS in spec else jax.lax.pmean(gradient, AXIS)

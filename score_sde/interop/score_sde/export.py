@@ -37,7 +37,7 @@ def export(run: Run, path: str | Path) -> Path:
 
 
 def _checkpoint(run: Run, arrays: dict[str, np.ndarray]) -> dict:
-    """A checkpoint in the form of the original's trainer, with an empty optimizer state."""
+    """A checkpoint of the original's form, with an empty optimizer state."""
     never = ("module.sigmas", "module.all_modules.0.W")  # not in the list of averages
     shadow = [value for name, value in arrays.items() if name not in never]
     ema = {"decay": float(run.config.averages.ema.rate), "num_updates": run.step or 0, "shadow_params": shadow}

@@ -85,7 +85,7 @@ def completed(original: ConfigDict) -> ConfigDict:
 
 
 def _value(given: Any, section: str, field: str, default: Any) -> Any:
-    """The given value of a field, converted to the type of our default."""
+    """The value of a field, in the type of our default."""
     if field not in given:
         if default is _REQUIRED:
             raise ValueError(f"config.{section}.{field} is missing; the original has no default for it")

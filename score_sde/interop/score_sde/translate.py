@@ -46,7 +46,7 @@ def is_original(config: Mapping[str, Any] | ConfigDict) -> bool:
 
 
 def translate(original: ConfigDict) -> ConfigDict:
-    """Translate a config of the original to our schema."""
+    """Translate a config to our schema."""
     config = completed(original)
     process = _choose(config, "training.sde", {"vesde": "ve", "vpsde": "vp", "subvpsde": "sub_vp"})
     parts = {

@@ -24,9 +24,9 @@ class Geometry(NamedTuple):
     stride: int
     padding: Padding
     size: tuple[int, ...]
-    """The sizes of x along its spatial axes."""
+    """The spatial sizes of x."""
     kernel: tuple[int, ...]
-    """The sizes of w along its spatial axes."""
+    """The spatial sizes of w."""
 
 
 def conv(
@@ -91,7 +91,7 @@ def _cpu_dw(x: Array, dy: Array, geometry: Geometry) -> Array:
 
 
 def _convolution(x: Array, w: Array, stride: int, padding: Padding, spread: int = 1, dilation: int = 1) -> Array:
-    """A convolution with ``spread`` − 1 zeros between the entries of x, ``dilation`` − 1 between those of w."""
+    """Insert ``spread`` − 1 zeros between the entries of x, ``dilation`` − 1 between those of w."""
     dims = x.ndim - 2
     letters = "DHW"[-dims:]
     return lax.conv_general_dilated(

@@ -79,7 +79,7 @@ def _compiled(primitive: Primitive, **static: Any) -> Callable:
 
 
 def _bind(primitive: Primitive, *operands: Array, **static: Any) -> Array:
-    """Bind the primitive; inside ``jax.shard_map`` both operands must vary over the same mesh axes."""
+    """In ``jax.shard_map``, make both operands vary over the same mesh axes."""
     axes = frozenset().union(*map(_varying, operands))
     alike = [lax.pcast(a, tuple(axes - _varying(a)), to="varying") if axes - _varying(a) else a for a in operands]
     return primitive.bind(*alike, **static)
@@ -111,13 +111,13 @@ def _batched(primitive: Primitive, form: Form, operands: tuple, dims: tuple, **s
 
 
 def _join(a: Array, axis: int) -> Array:
-    """Merge the first axis into another one, whose index does not count the first."""
+    """Merge the first axis into another, whose index does not count it."""
     axis %= a.ndim - 1
     a = jnp.moveaxis(a, 0, axis)
     return a.reshape(*a.shape[:axis], -1, *a.shape[axis + 2 :])
 
 
 def _part(a: Array, axis: int, size: int) -> Array:
-    """The inverse of ``_join``: split off an axis of this size and move it to the front."""
+    """The inverse: move an axis of this size to the front."""
     axis %= a.ndim
     return jnp.moveaxis(a.reshape(*a.shape[:axis], size, -1, *a.shape[axis + 1 :]), axis, 0)

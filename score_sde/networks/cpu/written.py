@@ -1,4 +1,4 @@
-"""Barriers against fusions with which XLA's CPU backend recomputes a value for each of its uses.
+"""Barriers that keep XLA's CPU backend from recomputing a value for each of its uses.
 
 XLA fuses a sum, together with the sums in it, into every operation that uses it: the fifth residual block of a level
 reads five arrays instead of one, four times over. These two functions store a value in memory.
