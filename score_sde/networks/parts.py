@@ -104,7 +104,7 @@ class Parts:
         )
 
     def middle(self, h: int) -> Middle:
-        """The lowest resolution."""
+        """The middle blocks."""
         return Middle(self.res_block(h, h), self.attention(h), self.res_block(h, h), self.remat)
 
     def way_down(

@@ -29,8 +29,8 @@ class Options(TypedDict, total=False):
     """"denoise" (the default): one more evaluation gives the posterior mean of x_0. "mean": the last step omits its
     noise. "none": x at the last time of the grid."""
     record: Callable[[Array, Array, Array], PyTree] | None
-    """Store ``record(t, x_t, x0)`` at each step; x0 is the posterior mean at x_t. Define it once: a new function
-    is compiled again."""
+    """Store ``record(t, x_t, x0)`` during sampling; x0 is the posterior mean at x_t. Define it once: a new
+    function is compiled again."""
     save_every: int
     """Record every ``save_every``-th step, from the first on."""
     noise: Array | None

@@ -86,7 +86,7 @@ class TrainState:
         }
 
     def with_groups(self, groups: Groups) -> "TrainState":
-        """This state with the arrays of these groups."""
+        """The state with the arrays of these groups."""
         return dataclasses.replace(
             self,
             **groups["counters"],  # type: ignore[arg-type]
