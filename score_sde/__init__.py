@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 
-LATER = {  # rooms that bring more than jax, flax and diffrax, and what is in them: they come in when first used
+LATER = {  # modules that need more than jax, flax and diffrax, and names from them: imported on first use
     **dict.fromkeys(("evaluation", "experiment", "interop", "plots", "tasks", "training"), None),
     "load": "experiment",
     "train": "launch",

@@ -1,7 +1,7 @@
-"""Arguments: their types, their checks, and the one way in which numbers per sample meet arrays of samples.
+"""Arguments: their types and checks, and the broadcasting of values per sample to arrays of samples.
 
-A value can be looked at only where it is concrete: inside ``jax.jit`` the range of a time is unknown and is not
-checked, its shape is.
+Only concrete values can be checked: inside ``jax.jit`` the shape of a time is checked, but its range is unknown and
+is not.
 """
 
 import difflib
@@ -16,16 +16,16 @@ from jaxtyping import Array, Float
 
 if TYPE_CHECKING:
     Sample: TypeAlias = Array
-else:  # NumPy arrays are welcome as arguments; to a type checker a union would also be what comes back
+else:  # NumPy arrays are allowed as arguments; with a union, a type checker would assume them as results too
     Sample = Float[Array | np.ndarray, "batch *shape"]
 Times: TypeAlias = Float[Array, "..."]  # () or (batch,)
 
 
 def is_concrete(value: ArrayLike) -> bool:
-    """Whether ``value`` can be looked at now: an argument of jit, vmap and grad cannot, nor an array that lies on several
-    hosts; a constant can.
+    """Whether ``value`` can be read now: a constant can; an argument of jit, vmap or grad cannot, nor an array that is
+    distributed over several hosts.
 
-    Look with NumPy: inside jit whatever ``jnp`` makes of a constant is no constant any more.
+    Read it with NumPy: inside jit, the result of ``jnp`` on a constant is no longer a constant.
     """
     if isinstance(value, jax.core.Tracer):
         return False
@@ -39,11 +39,11 @@ def require(condition: bool, message: str) -> None:
 
 
 class Nothing(TypedDict):
-    """For ``**others: Unpack[Nothing]``: a function that answers for unknown options itself, with ``no_others``."""
+    """For ``**others: Unpack[Nothing]``: a function that reports unknown options itself, with ``no_others``."""
 
 
 def no_others(others: Mapping[str, Any], known: Iterable[str], what: str) -> None:
-    """A TypeError for an option that does not exist, with the nearest one that does."""
+    """Raise a TypeError for an unknown option, with the closest known one."""
     known = sorted(known)
     for name in others:
         near = difflib.get_close_matches(name, known, n=1)
@@ -52,7 +52,7 @@ def no_others(others: Mapping[str, Any], known: Iterable[str], what: str) -> Non
 
 
 def some_of(items: Sequence[str], most: int) -> str:
-    """The first of a list that may be long: "a, b and 3 more"."""
+    """The first items of a list that may be long: "a, b and 3 more"."""
     return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
 
 
@@ -65,7 +65,7 @@ def as_floating(value: Any) -> Array:
 def as_time(
     t: ArrayLike, t_max: float, x: Array | np.ndarray | None = None, *, name: str = "t", lowest: float = 0.0
 ) -> Times:
-    """``t`` as a floating array of shape () or (batch,), each entry in [0, t_max] unless another lowest is given."""
+    """``t`` as a floating-point array of shape () or (batch,), with each entry in [``lowest``, t_max]."""
     shape = jnp.shape(t)
     if x is None:
         require(
@@ -104,5 +104,5 @@ def per_sample(a: ArrayLike, x: Array | np.ndarray) -> Array:
 
 
 def sum_over_sample(x: Sample) -> Float[Array, "batch"]:
-    """Sum over every axis but the first."""
+    """Sum over all axes except the first."""
     return jnp.sum(x, axis=tuple(range(1, x.ndim)))

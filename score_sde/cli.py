@@ -56,7 +56,7 @@ flags.DEFINE_bool("traceback", False, "Show where an error came from.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; ends the process with its exit code."""
+    """Run the command line and end the process with its exit code."""
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     program, *words = sys.argv if arguments is None else arguments
     if words and words[0] in ("data", "convert", "export"):
@@ -70,9 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _guarded(arguments: Sequence[str], overrides: dict[str, str]) -> None:
-    """One mode; an error is one paragraph, without a traceback."""
+    """Run one mode; an error is one paragraph without a traceback."""
     options = flags.FLAGS
-    logging.set_verbosity(logging.WARNING)  # Orbax has much to tell
+    logging.set_verbosity(logging.WARNING)  # Orbax logs a lot
     try:
         if len(arguments) > 1:
             raise ValueError(f"{arguments[1]!r} is no option; options begin with --, see --help")
@@ -102,7 +102,7 @@ def _how_it_ended(run: experiment.Run) -> int:
 
 
 def _split(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
-    """--config.FIELD=VALUE (or without =VALUE: True) apart from the rest."""
+    """Split off --config.FIELD=VALUE (True without =VALUE) arguments."""
     overrides, rest = {}, []
     for argument in arguments:
         if argument.startswith("--config."):
@@ -114,7 +114,7 @@ def _split(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def _read(file: str | None, workdir: Path | None, overrides: dict[str, str]) -> ConfigDict:
-    """The config of --config, or else of the workdir, with what the command line says."""
+    """The config of --config, or else of the workdir, with the overrides of the command line."""
     if file is None and workdir is not None and (workdir / "config.json").exists():
         config = experiment.read_config(workdir)
     elif file is None:
@@ -135,7 +135,7 @@ def _set_up_jax(options: flags.FlagValues) -> None:
 
 
 def _help(words: list[str], overrides: dict[str, str]) -> None:
-    """What there is to say, and with --config=FILE the fields of that config."""
+    """Print the help and, with --config=FILE, the fields of that config."""
     print(f"{__doc__}{flags.FLAGS.module_help(sys.modules[__name__])}")
     file = next((word.partition("=")[2] for word in words if word.startswith("--config=")), None)
     try:
@@ -149,7 +149,7 @@ def _help(words: list[str], overrides: dict[str, str]) -> None:
 
 
 def _tools(words: list[str]) -> int:
-    """The commands that train nothing: ``data``, ``convert``, ``export``."""
+    """Run one of the other commands: ``data``, ``convert``, ``export``."""
     parser = argparse.ArgumentParser(
         prog="score_sde", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,12 +1,12 @@
-"""What a model is told beside x: a flat tree of named leaves, and for each of them where it comes from.
+"""The condition of a model: a flat tree of named leaves, and the source of each leaf.
 
     conditions = Conditions({"label": Leaf(classes=10)})
     conditions.of(batch)            {"label": batch["label"]}
     conditions.make(16, label=3)    {"label": (16,) threes}
-    conditions.null                 {"label": 10}: what stands for "not told"
+    conditions.null                 {"label": 10}: the value that means "no condition"
 
-The same specification drives the loss (which leaves are dropped, and what replaces them), guidance, ``run.condition``
-and the evaluation. Labels are one case of it.
+The same specification determines the loss (which leaves are dropped, and what replaces them), guidance,
+``run.condition`` and evaluation. Labels are one example.
 """
 
 import dataclasses
@@ -23,18 +23,18 @@ from score_sde import pytree
 from score_sde.checks import require
 from score_sde.randomness import Purpose, for_each
 
-Condition: TypeAlias = PyTree  # None, or a flat dictionary of arrays that lead with the batch
+Condition: TypeAlias = PyTree  # None, or a flat dictionary of arrays (batch, ...)
 
 
 @dataclasses.dataclass(frozen=True)
 class Leaf:
     """One leaf of a condition.
 
-    key        the entry of an example that it is made from; its own name unless given
-    classes    for labels 0 ... classes − 1: their number, which is then also the null value
-    null       the value that stands for "not told": a number that fills the leaf
-    dropout    the share of training examples in which the null value replaces it; leaves are dropped together
-    spatial    whether it lies on the same grid as x, and is flipped and cropped with it
+    key        the entry of an example from which it is made; by default the name of the leaf
+    classes    the number of classes of labels 0 ... classes − 1, which is then also the null value
+    null       the value that means "no condition": a number that fills the leaf
+    dropout    the fraction of training examples with the null value instead; leaves are dropped together
+    spatial    whether it is on the same grid as x, and is flipped and cropped with it
     encoder    a function from the entries (batch, ...) to the leaf. Its arrays are frozen
     """
 
@@ -65,7 +65,7 @@ pytree.register(Leaf, static_unless_told=False)
 
 @dataclasses.dataclass(frozen=True)
 class Conditions:
-    """The leaves of a model's condition by their names; none for an unconditional model. A pytree of encoders."""
+    """The leaves of a model's condition by name; none for an unconditional model. A pytree of encoders."""
 
     leaves: Mapping[str, Leaf] = dataclasses.field(default_factory=dict)
 
@@ -78,29 +78,29 @@ class Conditions:
         return {name: leaf.empty for name, leaf in self.leaves.items() if leaf.empty is not None}
 
     def entries(self, *, spatial: bool = False) -> tuple[str, ...]:
-        """The entries of an example that the leaves are made from; only those of spatial leaves if asked."""
+        """The entries of an example used by the leaves; with ``spatial``, only by spatial leaves."""
         found = [leaf.key or name for name, leaf in self.leaves.items() if leaf.spatial or not spatial]
         return tuple(dict.fromkeys(found))
 
     def of(self, examples: Mapping[str, Any]) -> Condition:
-        """The condition that a batch of examples carries; None without leaves."""
+        """The condition of a batch of examples; None without leaves."""
         if not self.leaves:
             return None
         return {name: self._encoded(name, examples) for name in self.leaves}
 
     def dropped(self, condition: Condition, keys: Key[Array, "batch"]) -> Condition:
-        """The condition of training examples: null values in a random share of them (Ho & Salimans 2021).
+        """The condition of training examples, with null values in a random fraction of them (Ho & Salimans 2021).
 
-        One random number for each example decides about all leaves, so that leaves of equal dropout go together.
+        One random number per example is used for all leaves, so leaves with equal dropout are dropped together.
         """
         if condition is None:
             return None
         return {name: self._dropped(name, leaf, keys) for name, leaf in condition.items()}
 
     def make(self, n: int | None = None, **values: Any) -> Condition:
-        """The condition of n samples: a number is repeated, a sequence or an array leads with n.
+        """The condition of n samples: numbers are repeated; sequences and arrays have length n.
 
-        A leaf that is not named takes its null value.
+        Leaves without a value get their null value.
         """
         unknown = [name for name in values if name not in self.leaves]
         known = ", ".join(map(repr, self.leaves)) or "none: it is unconditional"
@@ -153,14 +153,14 @@ pytree.register(Conditions, static_unless_told=False)
 
 
 def filled(values: Array, null: Any, where: Any, name: str = "") -> Array:
-    """The leaf with its null value where told; a ValueError if that is of another type."""
+    """The leaf with its null value at ``where``; a ValueError if the types do not match."""
     values = jnp.asarray(values)
     check_null(values, null, name)
     return jnp.where(_beside(where, values), jnp.asarray(null, values.dtype), values)
 
 
 def check_null(values: Array, null: ArrayLike, name: str) -> None:
-    """A ValueError unless the leaf can hold the null value."""
+    """Raise a ValueError unless the leaf can hold the null value."""
     whole = jnp.issubdtype(values.dtype, jnp.integer)
     require(
         not whole or jnp.issubdtype(jnp.result_type(null), jnp.integer),
@@ -169,5 +169,5 @@ def check_null(values: Array, null: ArrayLike, name: str) -> None:
 
 
 def _beside(where: Array, values: Array) -> Array:
-    """(batch,) flags, shaped to select among values (batch, ...)."""
+    """(batch,) flags, reshaped to select among values (batch, ...)."""
     return jnp.reshape(where, jnp.shape(where) + (1,) * (values.ndim - jnp.ndim(where)))

@@ -1,4 +1,4 @@
-"""All devices of all hosts as one row, what lies on them, and what the hosts must agree about."""
+"""The mesh of all devices of all hosts, placing arrays on it, and communication between hosts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,22 +10,22 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 AXIS = "data"
-"""The name of the one axis."""
+"""The name of the only axis."""
 
 
 def mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """One axis, called "data", over these devices; over all of them unless given."""
+    """A mesh with one axis, called "data", over these devices, by default all of them."""
     devices = tuple(devices or jax.devices())
     return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def divided(mesh: Mesh) -> NamedSharding:
-    """The first axis of an array divided over the devices."""
+    """The sharding of an array's first axis over the devices."""
     return NamedSharding(mesh, PartitionSpec(AXIS))
 
 
 def whole(mesh: Mesh) -> NamedSharding:
-    """The whole array on each device."""
+    """The replicated sharding."""
     return NamedSharding(mesh, PartitionSpec())
 
 
@@ -35,7 +35,7 @@ def round_up(size: int, mesh: Mesh) -> int:
 
 
 def put(tree: PyTree, sharding: NamedSharding) -> PyTree:
-    """Arrays laid out over devices, also those of other hosts: every host has the whole arrays before."""
+    """Place arrays on devices, including those of other hosts; every host must hold the whole arrays."""
     if sharding.is_fully_addressable:
         return jax.device_put(tree, sharding)
     return jax.tree.map(lambda leaf: _put(leaf, sharding), tree)
@@ -49,7 +49,7 @@ def _put(leaf: Any, sharding: NamedSharding) -> jax.Array:
 
 
 def gathered(tree: PyTree) -> PyTree:
-    """Arrays that may be divided over devices and hosts, as whole copies on the first device of this host."""
+    """Gather arrays that may be sharded over devices and hosts into whole copies on this host's first device."""
     if not all(leaf.is_fully_addressable for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array)):
         from jax.experimental import multihost_utils
 
@@ -58,7 +58,7 @@ def gathered(tree: PyTree) -> PyTree:
 
 
 def wait_for_all(what: str) -> None:
-    """Until every host has come here; ``what`` must be the same word on each."""
+    """Wait until all hosts have called this; ``what`` must be equal on all of them."""
     if jax.process_count() > 1:
         from jax.experimental import multihost_utils
 
@@ -66,7 +66,7 @@ def wait_for_all(what: str) -> None:
 
 
 def agreed(number: int) -> int:
-    """The main host's number, on every host."""
+    """The first host's number, on every host."""
     if jax.process_count() == 1:
         return number
     from jax.experimental import multihost_utils
@@ -75,7 +75,7 @@ def agreed(number: int) -> int:
 
 
 def any_host(flag: bool) -> bool:
-    """Whether the flag is set on any host; the same answer on each."""
+    """Whether the flag is set on any host; all hosts return the same value."""
     if jax.process_count() == 1:
         return flag
     from jax.experimental import multihost_utils

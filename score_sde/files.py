@@ -1,4 +1,4 @@
-"""Writing files so that the old stays until the new is whole."""
+"""Atomic writes: an old file stays until the new one is complete."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A place to write to, which takes the name ``path`` when all went well, and is removed when not."""
+    """A temporary path to write to, which is renamed to ``path`` on success and removed on failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:

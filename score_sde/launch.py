@@ -1,4 +1,4 @@
-"""``ss.train``: a training from a config in any schema that we read."""
+"""``ss.train``: training from a config in any supported schema."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +11,10 @@ from score_sde.interop import read_config
 
 
 def train(config: ConfigDict | Mapping[str, Any] | str | Path, workdir: str | Path, **options: Any) -> experiment.Run:
-    """Train what a config describes, in a workdir; the run that is returned is what ``ss.load(workdir)`` gives.
+    """Train the experiment of a config in a workdir; returns the same run as ``ss.load(workdir)``.
 
-    ``config``: a ConfigDict, or a config file, of ours or of yang-song/score_sde. The same call on the same workdir goes on
-    where it stopped. ``options``: ``hooks``, ``replace_config`` (see ``score_sde.experiment.train``).
+    ``config``: a ConfigDict or a config file, in our schema or that of yang-song/score_sde. The same call on the same
+    workdir resumes training. ``options``: ``hooks``, ``replace_config`` (see ``score_sde.experiment.train``).
     """
     if isinstance(config, str | Path | ConfigDict):
         config = read_config(config)

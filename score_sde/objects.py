@@ -1,4 +1,4 @@
-"""Objects by their import paths, ``"package.module:thing"``: how a config names what is not in this package."""
+"""Objects by import path, ``"package.module:thing"``, with which a config names objects outside this package."""
 
 import importlib
 from typing import Any
@@ -7,10 +7,10 @@ from score_sde.checks import require
 
 
 def import_object(path: str) -> Any:
-    """The object at this path; ``thing`` may lead into a class, ``"package.module:Class.method"``.
+    """The object at this path; ``thing`` may be an attribute of a class, ``"package.module:Class.method"``.
 
-    A ValueError says which part cannot be found. What goes wrong inside the module while it is imported is raised as
-    it is, unless it is an import that fails there.
+    A ValueError names the part that cannot be found. An ImportError or TypeError in the module becomes a ValueError
+    too; its other errors are not caught.
     """
     name, _, thing = path.partition(":")
     form = "give it as 'package.module:thing'"

@@ -1,7 +1,7 @@
-"""A model's arrays by their names, such as "down.0.blocks.1.conv_0.kernel", and the model made from them again.
+"""A model's arrays by name, such as "down.0.blocks.1.conv_0.kernel", and the model rebuilt from them.
 
-Names are what checkpoints, sharding rules and groups of parameters speak of. They are the paths in the network, without
-the denoiser that it lies in.
+Checkpoints, sharding rules and groups of parameters refer to these names. They are paths in the network, without the
+prefix of the denoiser around it.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import jax
 from flax import nnx
 from jaxtyping import Array, PyTree
 
-Arrays = dict[str, Any]  # arrays, or what stands for them while a model is abstract
+Arrays = dict[str, Any]  # arrays, or their placeholders in an abstract model
 
 
 @jax.tree_util.register_static
@@ -24,7 +24,7 @@ class Structure:
     names: tuple[str, ...]
 
     def build(self, *arrays: Mapping[str, Array]) -> Any:
-        """The model with these arrays; the names may be spread over several dictionaries."""
+        """The model with these arrays, which may be in several dictionaries."""
         merged: dict[str, Array] = {}
         for part in arrays:
             merged |= part
@@ -32,8 +32,8 @@ class Structure:
 
 
 def split(model: Any) -> tuple[Arrays, Arrays, Structure]:
-    """(parameters that are trained, constants, structure). Constants are the NNX variables that are no ``nnx.Param``,
-    such as random frequencies, and whatever is no floating-point array.
+    """(trained parameters, constants, structure). Constants are NNX variables other than ``nnx.Param``, such as random
+    frequencies, and all arrays that are not floating-point.
     """
     variables, _ = jax.tree_util.tree_flatten_with_path(model, is_leaf=lambda node: isinstance(node, nnx.Variable))
     leaves, treedef = jax.tree.flatten(model)
@@ -53,12 +53,12 @@ def split(model: Any) -> tuple[Arrays, Arrays, Structure]:
 
 
 def named(tree: PyTree) -> Arrays:
-    """The leaves of any tree by their paths, an optimiser's state for instance."""
+    """The leaves of any tree, such as an optimiser's state, by path."""
     return {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def unflatten(tree: PyTree, arrays: Mapping[str, Any]) -> PyTree:
-    """A tree like this one from the dictionary that ``named`` made of such a tree."""
+    """The inverse of ``named``: a tree with the structure of ``tree`` and these arrays."""
     return jax.tree_util.tree_map_with_path(lambda path, _: arrays[_name(path)], tree)
 
 

@@ -1,4 +1,4 @@
-"""What a person sees while something takes time: rate and time left, and what is being compiled."""
+"""Progress display: rate and remaining time, and messages about compilation."""
 
 import contextlib
 import io
@@ -11,12 +11,12 @@ from typing import Any
 
 
 class Progress:
-    """One line that is rewritten on a terminal, a plain line now and then elsewhere, such as
+    """A progress line, rewritten in place on a terminal, printed at intervals elsewhere, such as
 
         step 40/300  loss 0.25  80 examples/s  0:00:03 left
 
-    ``what`` is counted up to ``total``, from ``done`` on; each of them is ``each`` ``unit``s. The pace is that of the
-    last twenty marks, so that the time of compiling is soon forgotten.
+    Counts ``what`` from ``done`` up to ``total``; each of them is ``each`` ``unit``s. The rate is over the last twenty
+    updates, so the time of compilation soon drops out.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Progress:
         self._marks: deque[tuple[float, float]] = deque([(done, time.monotonic())], maxlen=20)
 
     def show(self, done: float, note: str | Mapping[str, float] | None = None) -> None:
-        """The state of things, unless it was just shown. A note stays until there is another one."""
+        """Show the progress, unless it was just shown. A note stays until it is replaced."""
         if note is not None:
             self._note = (
                 note if isinstance(note, str) else "  ".join(f"{key} {value:.4g}" for key, value in note.items())
@@ -59,25 +59,25 @@ class Progress:
         self._write("  ".join(part for part in parts if part))
 
     def advance(self, count: int, note: str = "") -> None:
-        """So many more are done."""
+        """Count ``count`` more."""
         self.done += count
         self.show(self.done, note)
 
     def begin(self, done: float) -> None:
-        """Count the pace from here on: what came before was compiling."""
+        """Measure the rate from now on, to exclude earlier compilation."""
         self._marks = deque([(done, time.monotonic())], maxlen=20)
 
     def within(self, count: int) -> Callable[[int, int], None]:
-        """For a batch of ``count``: takes (steps done, steps) from a sampler."""
+        """A callback (steps done, steps) for a sampler's batch of ``count``."""
         return lambda step, steps: self.show(self.done + count * step / steps, f"step {step}/{steps}")
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Print a permanent line."""
         self.stream.write(f"\r\033[K{text}\n" if self.live else text + "\n")
         self.stream.flush()
 
     def close(self) -> None:
-        """Leave the line that was rewritten."""
+        """End the line that is rewritten in place."""
         if self.enabled and self.live:
             self.stream.write("\n")
 
@@ -90,9 +90,9 @@ class Progress:
 def compiling(
     what: str, *, after: float = 2.0, enabled: bool = True, stream: io.TextIOBase | None = None
 ) -> Iterator[None]:
-    """Say what is being compiled if it takes more than ``after`` seconds, and at the end how long it took.
+    """Report what is being compiled if it takes more than ``after`` seconds, and at the end the time it took.
 
-    Put it around the first call of a compiled function.
+    Use it around the first call of a compiled function.
     """
     out: Any = stream or sys.stderr
     began = time.monotonic()
@@ -117,6 +117,6 @@ def compiling(
 
 
 def clock(seconds: float) -> str:
-    """Hours, minutes and seconds: "1:02:03"."""
+    """Seconds in the form "1:02:03"."""
     minutes, second = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}"

@@ -1,4 +1,4 @@
-"""Frozen dataclasses as JAX pytrees: each field a leaf (or a tree of leaves), or a static part of the structure."""
+"""Frozen dataclasses as JAX pytrees: each field is a leaf (or a tree of leaves) or a static part of the structure."""
 
 import dataclasses
 from typing import Any
@@ -7,11 +7,11 @@ import jax
 
 
 def register(cls: type, *, static_unless_told: bool) -> None:
-    """Make a dataclass a pytree. ``field(metadata={"static": ...})`` says of one field that it is static or not.
+    """Register a dataclass as a pytree. ``field(metadata={"static": ...})`` declares whether a field is static.
 
-    Unlike ``jax.tree_util.register_dataclass`` this does not call ``__init__`` when JAX puts a value together again:
-    the fields were checked when the value was made, and may be tracers or placeholders now. The fields are read from
-    the instance, so that a subclass may be registered before ``@dataclass`` has added its own.
+    Unlike ``jax.tree_util.register_dataclass`` this does not call ``__init__`` when JAX rebuilds a value: the fields
+    were checked when the value was created, and may now be tracers or placeholders. The fields are read from the
+    instance, so a subclass can be registered before ``@dataclass`` adds its own.
     """
 
     def flatten_with_keys(value) -> tuple[list, tuple]:

@@ -1,4 +1,4 @@
-"""Where randomness comes from: one key for each example or sample, folded with one number for each purpose.
+"""Random keys: one key for each example or sample, folded with a number for each purpose.
 
     training     first parameters          fold_in(key, INITIALISATION)
                  which examples, flips     a hash of (seed, epoch, index); see data/batches.py
@@ -6,7 +6,7 @@
     sampling     sample i                  fold_in(fold_in(key, i), 0) for its latent, 1 + r for the noise of row r
     evaluation   example i                 fold_in(fold_in(key, i), purpose)
 
-Nothing depends on the size of a batch, on its neighbours, or on the devices that it lies on.
+Nothing depends on the batch size, the other examples in a batch, or the devices.
 """
 
 from collections.abc import Callable
@@ -20,12 +20,12 @@ from jaxtyping import Array, Int, Key
 
 
 class Purpose(IntEnum):
-    """What an example's own key is folded with. The numbers are part of every run's bits: never change one."""
+    """The number with which an example's key is folded. The results of every run depend on it: never change one."""
 
     TIME = 0
     NOISE = 1
     DROPOUT = 2
-    CONDITION = 3  # which examples lose their condition
+    CONDITION = 3  # the dropping of conditions
     DEQUANTIZATION = 4
 
 
@@ -33,7 +33,7 @@ INITIALISATION = 0x1217  # also the key of step 4631, but examples fold that twi
 
 
 def check_key(key: Any) -> None:
-    """A TypeError for an integer where a key is meant."""
+    """Raise a TypeError for an integer in place of a key."""
     if not hasattr(key, "dtype") or (jnp.ndim(key) == 0 and not jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
         raise TypeError(f"key = {key!r} is no random key; give jax.random.key({key if isinstance(key, int) else 0})")
 
@@ -49,5 +49,5 @@ def keys_of(key: Key[Array, ""], index: Int[Array, "batch"]) -> Key[Array, "batc
 
 
 def for_each(keys: Key[Array, "batch"], purpose: int, draw: Callable[[Key[Array, ""]], Any] = lambda key: key) -> Any:
-    """``draw(key)`` for each example, from its own key for this purpose; the keys themselves unless a draw is given."""
+    """``draw(key)`` for each example, with its own key for this purpose; by default the keys themselves."""
     return jax.vmap(lambda key: draw(jax.random.fold_in(key, purpose)))(keys)

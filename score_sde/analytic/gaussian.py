@@ -1,8 +1,8 @@
 """Gaussians with any covariance, and Gaussians on or near a subspace.
 
-The covariance is kept as C = Σ_i v_i u_i u_iᵀ + r (I − Σ_i u_i u_iᵀ) with orthonormal u_i: "full" has as many u_i as
-there are dimensions, "low rank plus noise" has few and r = std². Then x_t has the covariance α² C + σ² I, with the same
-u_i, and nothing is ever inverted but numbers.
+The covariance is stored as C = Σ_i v_i u_i u_iᵀ + r (I − Σ_i u_i u_iᵀ) with orthonormal u_i: a full covariance has as
+many u_i as dimensions, "low rank plus noise" has few and r = std². Then x_t has the covariance α² C + σ² I, with the
+same u_i, and no matrix is inverted.
 """
 
 import dataclasses
@@ -95,7 +95,7 @@ class Gaussian:
         return GaussianDenoiser(sde, self)
 
     def apply(self, f: Callable[[Array], Array], v: Sample) -> Sample:
-        """f(C) v, with f applied to eigenvalues c of shape (1, any) and its result broadcast over (batch, any)."""
+        """f(C) v, with f applied to eigenvalues c of shape (1, any) and its result broadcast to (batch, any)."""
         along = jnp.einsum("r...,b...->br", self.directions, v)
         inside = jnp.einsum("br,r...->b...", f(self.variances[None]) * along, self.directions)
         if not self._outside:
@@ -105,7 +105,7 @@ class Gaussian:
 
     @property
     def _outside(self) -> int:
-        """How many dimensions the u_i do not span."""
+        """The number of dimensions not spanned."""
         return self.mean.size - len(self.variances)
 
 
@@ -114,7 +114,7 @@ pytree.register(Gaussian, static_unless_told=False)
 
 @dataclasses.dataclass(frozen=True)
 class GaussianDenoiser(Denoiser):
-    """E[x_0 | x_t] and E[ε | x_t] of a Gaussian, exact. With d = x − α mean and V = α² C + σ² I:
+    """The exact E[x_0 | x_t] and E[ε | x_t] of a Gaussian. With d = x − α mean and V = α² C + σ² I:
 
     x̂ = mean + α C V⁻¹ d,   ε̂ = σ V⁻¹ d,   Cov[x_0 | x_t] = σ² C V⁻¹.
     """
@@ -131,7 +131,7 @@ class GaussianDenoiser(Denoiser):
         return x0, self.gaussian.apply(lambda c: s / (a**2 * c + s**2), deviation)
 
     def score(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
-        """−V⁻¹ d: with no σ to divide by, it holds at t = 0 as well (where C has full rank)."""
+        """−V⁻¹ d, which has no division by σ and so is also valid at t = 0 (if C has full rank)."""
         alpha, sigma = marginal(self.sde, x, t)
         a, s = alpha[:, None], sigma[:, None]
         return -self.gaussian.apply(lambda c: 1 / (a**2 * c + s**2), x - per_sample(alpha, x) * self.gaussian.mean)

@@ -1,4 +1,4 @@
-"""What the exact distributions share."""
+"""Shared by the exact distributions."""
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -9,7 +9,7 @@ from score_sde.sde import SDE
 
 
 def marginal(sde: SDE | None, x: Sample, t: ArrayLike | None) -> tuple[Float[Array, "batch"], Float[Array, "batch"]]:
-    """α and σ, one for each sample, in the precision of x; without an SDE those of the data themselves, 1 and 0."""
+    """α and σ for each sample, in the dtype of x; without an SDE those of the data, 1 and 0."""
     if sde is None or t is None:
         require(sde is None and t is None, "give both sde and t (for the density of x_t), or neither (of x_0)")
         return jnp.ones(x.shape[:1], x.dtype), jnp.zeros(x.shape[:1], x.dtype)

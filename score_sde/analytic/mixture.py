@@ -25,7 +25,7 @@ from score_sde.sde import SDE
 class GaussianMixture:
     """Σ_k w_k N(m_k, s_k² I) over arrays of any shape: means (K, *shape), stds (K,), weights (K,), or equal if None."""
 
-    means: Any  # anything that jnp.asarray takes; kept as an array
+    means: Any  # anything that jnp.asarray accepts; stored as an array
     stds: Any
     weights: Any = None
 
@@ -51,7 +51,7 @@ class GaussianMixture:
         return self.sample_labelled(key, n)[0]
 
     def sample_labelled(self, key: Key[Array, ""], n: int) -> tuple[Float[Array, "n *shape"], Int[Array, "n"]]:
-        """n draws of x_0, and of which component each one is."""
+        """n draws of x_0, and the component of each."""
         key_component, key_noise = jax.random.split(key)
         k = jax.random.choice(key_component, len(self.means), (n,), p=self.weights)
         noise = jax.random.normal(key_noise, (n, *self.means.shape[1:]), self.means.dtype)
@@ -96,7 +96,7 @@ pytree.register(GaussianMixture, static_unless_told=False)
 
 @dataclasses.dataclass(frozen=True)
 class MixtureDenoiser(Denoiser):
-    """E[x_0 | x_t] and E[ε | x_t] of a Gaussian mixture, exact.
+    """The exact E[x_0 | x_t] and E[ε | x_t] of a Gaussian mixture.
 
     With r_k = p(k | x_t):  x̂ = Σ_k r_k μ_k,  μ_k = m_k + α s_k²/V_k (x − α m_k),  ε̂ = Σ_k r_k σ/V_k (x − α m_k).
     """
@@ -110,7 +110,7 @@ class MixtureDenoiser(Denoiser):
         return jnp.einsum("bk,bk...->b...", r, mean), jnp.einsum("bk,bk...->b...", weight, deviation)
 
     def score(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
-        """−Σ_k r_k (x − α m_k)/V_k: with no σ to divide by, it holds at t = 0 as well."""
+        """−Σ_k r_k (x − α m_k)/V_k, which has no division by σ and so is also valid at t = 0."""
         r, deviation, variance, _, _ = self._by_component(x, t, condition)
         return -jnp.einsum("bk,bk...->b...", r / variance, deviation)
 
@@ -131,12 +131,12 @@ class MixtureDenoiser(Denoiser):
         return x0, covariance
 
     def _means(self, deviation: Array, variance: Array, alpha: Array) -> Array:
-        """μ_k of every sample and component."""
+        """μ_k for each sample and component."""
         gain = alpha[:, None] * self.mixture.stds**2 / variance
         return self.mixture.means + gain.reshape(gain.shape + (1,) * (deviation.ndim - 2)) * deviation
 
     def _by_component(self, x: Sample, t: ArrayLike, condition: Condition):
-        """r_k, x − α m_k and V_k of every sample and component, and α and σ."""
+        """r_k, x − α m_k and V_k for each sample and component, and α and σ."""
         check_shape(x, self.mixture.means.shape[1:], "mixture")
         alpha, sigma = marginal(self.sde, x, t)
         log_joint, deviation, variance = self.mixture._components(x, alpha, sigma, condition)

@@ -1,4 +1,4 @@
-"""Points in the plane to look at: sets without a closed-form density, for training and for pictures."""
+"""Toy distributions of points in the plane, without a closed-form density."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ from jaxtyping import Array, Float, Key
 
 
 def moons(key: Key[Array, ""], n: int, noise: float = 0.06) -> Float[Array, "n 2"]:
-    """Two half circles that reach into each other, within about [-1, 1]²."""
+    """Two interleaving half-circles within about [-1, 1]²."""
     key_side, key_angle, key_noise = jax.random.split(key, 3)
     lower = jax.random.bernoulli(key_side, shape=(n,))
     angle = jnp.pi * jax.random.uniform(key_angle, (n,))
@@ -16,7 +16,7 @@ def moons(key: Key[Array, ""], n: int, noise: float = 0.06) -> Float[Array, "n 2
 
 
 def checkerboard(key: Key[Array, ""], n: int, cells: int = 4) -> Float[Array, "n 2"]:
-    """Uniform over the dark cells of a board of ``cells`` x ``cells`` over [-1, 1]²."""
+    """Uniform over the dark cells of a ``cells`` x ``cells`` checkerboard on [-1, 1]²."""
     key_column, key_row, key_within = jax.random.split(key, 3)
     column = jax.random.randint(key_column, (n,), 0, cells)
     dark = (cells + 1 - column % 2) // 2  # dark rows of this column: column % 2, column % 2 + 2, ...

@@ -105,7 +105,7 @@ def resumed(workdir: Path, initial: Groups, about: Mapping[str, Any]) -> tuple[G
 
 
 def check_about(path: Path, manifest: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-    """Raise a ValueError unless a checkpoint has the same task and was trained with the same frozen models."""
+    """Raise a ValueError unless a checkpoint has the same task and the same frozen models."""
     if manifest.get("format") != FORMAT:
         raise ValueError(
             f"the checkpoint {path} has format {manifest.get('format')}; this release reads format {FORMAT}"

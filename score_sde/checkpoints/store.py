@@ -34,7 +34,7 @@ class DamagedError(ValueError):
 
 
 def save_arrays(path: Path, groups: Groups, about: Mapping[str, Any] | None = None) -> None:
-    """Write a checkpoint and wait until it is complete."""
+    """Write a complete checkpoint."""
     writing = Writing(path, groups, about)
     writing.wait()
 
@@ -66,7 +66,7 @@ class Writing:
         self._thread.start()
 
     def wait(self) -> None:
-        """Wait until it is written; raises the error if it failed."""
+        """Wait for the end; raises any error."""
         self._thread.join()
         if self.error is not None:
             raise self.error

@@ -25,9 +25,9 @@ def snapshots(workdir: str | Path) -> list[int]:
 
 
 def find(workdir: str | Path, step: int | None = None) -> tuple[Path, dict[str, Any]]:
-    """The path and manifest of the weights of a step; without a step, of the newest undamaged weights.
+    """The path and manifest of the weights of a step; by default the newest undamaged ones.
 
-    No files are moved, because training may be running in the workdir.
+    No files are moved: training may be running there.
     """
     workdir, there = Path(workdir), steps(workdir)
     if not there:
@@ -50,7 +50,7 @@ def find(workdir: str | Path, step: int | None = None) -> tuple[Path, dict[str, 
 
 
 def save(workdir: str | Path, step: int, groups: Groups, about: Mapping[str, Any]) -> Path:
-    """Write a snapshot and wait until it is complete."""
+    """Write a complete snapshot."""
     path = Path(workdir) / SNAPSHOTS / str(step)
     store.save_arrays(path, groups, {"format": FORMAT, "step": step, "weights": list(groups), **about})
     return path

@@ -34,7 +34,7 @@ def build_many(config: Mapping[str, Any], section: str) -> dict[str, Any]:
 
 
 def constructor_of(config: Mapping[str, Any], section: str) -> Callable:
-    """The constructor that the section names."""
+    """The section's constructor."""
     part = SECTIONS[section]
     return find(f"config.{section}", part, config[section].get("name", part.default))[1]
 
@@ -42,7 +42,7 @@ def constructor_of(config: Mapping[str, Any], section: str) -> Callable:
 def build_part(
     path: str, part: Part, section: Mapping[str, Any], given: Mapping[str, Any], resolve: Callable | None
 ) -> Any:
-    """Build one part. An error of its constructor is raised again with the path of the section."""
+    """Build one part. Errors of its constructor name the path of the section."""
     _, constructor = find(path, part, section.get("name", part.default))
     parameters = parameters_of(constructor)
     arguments = {

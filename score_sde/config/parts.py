@@ -72,7 +72,7 @@ def _public(module: Any) -> dict[str, Any]:
     }
 
 
-# Conditions on the public names of a room that are constructors of a part.
+# Filters for the constructors of a part in a room.
 
 
 def _leads(*names: str) -> Callable[[Any], bool]:
@@ -152,7 +152,7 @@ MANY: Mapping[str, Part] = {
     "averages": Part("score_sde.training.averages", default="constant"),
     "measures": Part("score_sde.evaluation", _has("measure"), given=()),
 }
-"""Sections with several parts under names chosen by the user."""
+"""Sections with several parts, named by the user."""
 
 MANY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"averages": {"ema": {}}}
 

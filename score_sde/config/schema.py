@@ -11,7 +11,7 @@ from score_sde.config.types import admits, described, fitted
 from score_sde.objects import import_object
 
 VERSION = 2
-"""The version of the schema, stored in config.json."""
+"""The schema's version, in config.json."""
 
 SCALARS: Mapping[str, Field] = {"seed": Field(int, 42), "version": Field(int, VERSION)}
 
@@ -234,7 +234,7 @@ def _check_many(path: str, part: Part, given: Any, problems: list[str]) -> dict[
 
 
 def _known(part: Part, name: str | None) -> str | None:
-    """The name of an entry if it is also the name of a constructor, else None."""
+    """The name of an entry if it names a constructor."""
     return name if name is not None and any(same(each, name) for each in part.choices()) else None
 
 

@@ -65,7 +65,7 @@ def parsed(text: str, annotation: Any) -> Any:
 
 
 def described(annotation: Any) -> str:
-    """A description of the allowed values, such as "a whole number or None"."""
+    """The allowed values, as in "a whole number or None"."""
     words = list(dict.fromkeys(_words(kind) for kind in _alternatives(annotation)))
     if "a number" in words:
         words = [word for word in words if word != "a whole number"]

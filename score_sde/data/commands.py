@@ -68,7 +68,7 @@ def open_any(source: str, split: str, options: dict[str, Any]) -> Source:
 
 
 def parse_option(option: str) -> tuple[str, Any]:
-    """``"size=64"`` as ("size", 64); a value that is not a Python literal is a string."""
+    """``"size=64"`` as ("size", 64); other than Python literals are strings."""
     name, equals, value = option.partition("=")
     if not equals:
         raise ValueError(f"--set {option}; it must be OPTION=VALUE, such as --set size=64")
@@ -79,7 +79,7 @@ def parse_option(option: str) -> tuple[str, Any]:
 
 
 def describe(source: Source, split: str, at_most: int = 10_000) -> list[str]:
-    """A description of a source; range and labels of the first ``at_most`` examples."""
+    """A description of a source, from its first ``at_most`` examples."""
     few = source.take(np.arange(min(len(source), at_most)))
     looked_at = "" if len(source) <= at_most else f" (of the first {at_most:,})"
     data = few["data"]

@@ -126,7 +126,7 @@ class ArraySource(Source):
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        """The shape of one example."""
+        """An example's shape."""
         return self.data.shape[1:]
 
     @property
@@ -203,9 +203,9 @@ def check_split(name: str, split: str, allowed: tuple[str, ...], hint: str = "")
 
 
 def hold_out(source: Source, split: str, test_fraction: float) -> Source:
-    """The ``split`` of a source without splits of its own: the last of every 1/``test_fraction`` examples is "test".
+    """Split a source without splits of its own: the last of every 1/``test_fraction`` examples is "test".
 
-    "test" has at least one example, unless ``test_fraction = 0``: then all examples are "train".
+    "test" has at least one example, unless ``test_fraction = 0``: then all are "train".
     """
     require(0 <= test_fraction <= 0.5, f"test_fraction = {test_fraction}; allowed: 0 (no test split) to 0.5")
     if test_fraction == 0:

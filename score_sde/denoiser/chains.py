@@ -10,7 +10,7 @@ from score_sde.sde import SDE
 
 
 def ddpm_chain(sde: SDE, network: Network) -> NetworkDenoiser:
-    """A network of the noise at the labels 0 ... N − 1 of DDPM's chain (Ho et al. 2020), with tabulated deviations."""
+    """A noise network at the labels 0 ... N − 1 of DDPM's chain (Ho et al. 2020), with tabulated deviations."""
     require(
         hasattr(sde, "discrete_alphas_cumprod"),
         f"ddpm_chain needs the table of a VP process; {type(sde).__name__} has none. Use sde = 'vp', or another denoiser",
@@ -20,7 +20,7 @@ def ddpm_chain(sde: SDE, network: Network) -> NetworkDenoiser:
 
 
 def smld_chain(sde: SDE, network: Network) -> NetworkDenoiser:
-    """A network of the score at the labels 0 ... N − 1 of SMLD's noise levels (Song & Ermon 2019), largest first."""
+    """A score network at the labels 0 ... N − 1 of SMLD's noise levels (Song & Ermon 2019), largest first."""
     require(
         hasattr(sde, "discrete_sigmas"),
         f"smld_chain needs the noise levels of a VE process; {type(sde).__name__} has none. Use sde = 've', or another "

@@ -49,7 +49,7 @@ class PredictingDenoiser(Denoiser):
         require(self.sigma_data > 0, f"sigma_data = {self.sigma_data}; it must be positive")
 
     def call(self, x: Sample, t: Float[Array, "batch"], condition: Condition) -> Call:
-        """A function without arguments that computes the prediction at x_t = x."""
+        """A function that computes the prediction at x_t = x."""
         raise TypeError(f"{type(self).__name__} does not define call(x, t, condition)")
 
     @property

@@ -49,7 +49,7 @@ def coefficients(predicts: Kind, sde: SDE, t: Array, sigma_data: float = 0.5) ->
 
 
 def deviation(sde: SDE, t: Array, sigma_data: float) -> Array:
-    """√V = √(σ² + α² s²): the standard deviation of x_t if that of the data is s."""
+    """√V = √(σ² + α² s²): the standard deviation of x_t, if s is the data's."""
     return jnp.sqrt(sde.sigma(t) ** 2 + (sde.alpha(t) * sigma_data) ** 2)
 
 

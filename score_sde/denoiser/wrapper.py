@@ -1,4 +1,4 @@
-"""Denoisers around a denoiser, to which they delegate everything that they do not change."""
+"""Denoisers that wrap a denoiser and delegate to it what they do not change."""
 
 import dataclasses
 
@@ -47,5 +47,5 @@ class WithoutDropout(Wrapper):
 
 
 def without_dropout(model: Denoiser) -> WithoutDropout:
-    """The model without dropout, for evaluation with a training loss."""
+    """The model without dropout, for evaluation."""
     return WithoutDropout(model.sde, model)

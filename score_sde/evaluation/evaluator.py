@@ -60,7 +60,7 @@ class Evaluator(Protocol):
         ...
 
     def result(self, subject: Subject, state: State) -> dict[str, Any]:
-        """The result, as written to the JSON. "mean", "standard_error" and "unit" are also printed."""
+        """The result for the JSON. "mean", "standard_error" and "unit" are also printed."""
         ...
 
 

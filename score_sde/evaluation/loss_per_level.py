@@ -36,7 +36,7 @@ class LossPerLevel(PerExample):
         }
 
     def picture(self, path: Path, result: Mapping[str, Any], label: str) -> None:
-        """Plot the loss against the log-SNR."""
+        """Plot the curve."""
         plots.loss_per_level(path, result["log_snr"], {label: result["loss"]})
 
 

@@ -1,4 +1,4 @@
-"""Build and trace every part of an experiment without data, so that errors of constructors appear before step 1."""
+"""Build and trace every part of an experiment abstractly, so that invalid arguments raise errors before step 1."""
 
 import contextlib
 from collections.abc import Iterator

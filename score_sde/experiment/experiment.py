@@ -54,7 +54,7 @@ class Experiment:
 
     @cached_property
     def example(self) -> Example:
-        """The shape, levels and classes of one example."""
+        """The form of one example."""
         example = configs.build(self._sections, "example")
         return dataclasses.replace(example, shape=tuple(example.shape))
 
@@ -162,7 +162,7 @@ class Experiment:
     # Training.
 
     def optimizer(self) -> tuple[Any, Callable]:
-        """The optimiser, and the learning rate as a function of the step."""
+        """The optimiser, and its learning-rate schedule."""
         return configs.build(self._sections, "optim", steps=self.config.training.steps)
 
     @cached_property
@@ -205,7 +205,7 @@ class Experiment:
 
     @cached_property
     def measures(self) -> dict[str, Any]:
-        """The evaluators by name: those of the config, or by default those of the task."""
+        """The evaluators by name: those of the config, or else of the task."""
         return configs.build_many(self._sections, "measures") or dict(self.task.evaluators())
 
     @cached_property
@@ -236,7 +236,7 @@ def as_sections(config: Mapping[str, Any] | ConfigDict) -> dict[str, Any]:
 
 
 def facts_of(source: Source) -> Example:
-    """The shape, levels and classes of one example of a source."""
+    """The form of one example of a source."""
     return Example(tuple(source.shape), source.levels, source.num_classes)
 
 

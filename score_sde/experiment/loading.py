@@ -42,7 +42,7 @@ def load(workdir: str | Path, step: int | None = None, weights: str = "ema") -> 
 
 
 def save(workdir: str | Path, experiment: Experiment, step: int, models: Mapping[str, Any]) -> Path:
-    """Write a workdir for ``load``, from models by the name of their weights ("raw", "ema"); it must not be in use."""
+    """Write a workdir for ``load``, from models by the name of their weights ("raw", "ema"); not into another run's."""
     workdir = Path(workdir)
     if step in checkpoints.steps(workdir):
         raise ValueError(f"{workdir} has a checkpoint of step {step} already; give another folder, or remove it")

@@ -78,7 +78,7 @@ def read_config(workdir: Path) -> ConfigDict:
 
 
 def _written(workdir: Path) -> dict[str, Any]:
-    """The content of config.json; a ValueError that describes the folder if there is none."""
+    """The content of config.json; a ValueError describes a folder without it."""
     file = Path(workdir) / "config.json"
     if not Path(workdir).is_dir():
         raise ValueError(f"there is no folder {workdir}")

@@ -1,1 +1,1 @@
-"""Readers and writers of other people's files of arrays. None of them executes anything that is in a file."""
+"""Readers and writers of array files of other libraries. None of them executes content of a file."""

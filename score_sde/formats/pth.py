@@ -1,8 +1,8 @@
-"""Reading PyTorch's files without PyTorch, and without running anything that is in them.
+"""Reading PyTorch files without PyTorch, and without executing their content.
 
-A .pth file is a pickle of references to tensors, and the tensors' bytes beside it: a zip archive since PyTorch 1.6,
-one stream before. A pickle may name any function of Python to be called. Here every name is looked up in a short list
-of harmless stand-ins, and a name that is not in the list is an error: nothing is imported, nothing is called.
+A .pth file is a pickle of references to tensors, together with the bytes of the tensors: a zip archive since
+PyTorch 1.6, a single stream before. A pickle may call any Python function. Here every name is looked up in a short
+list of harmless replacements, and any other name is an error: nothing is imported or called.
 """
 
 import collections
@@ -40,7 +40,7 @@ class NotACheckpoint(ValueError):
 
 
 def read(path: str | Path) -> Any:
-    """What the file holds, tensors as NumPy arrays."""
+    """The content of the file, with tensors as NumPy arrays."""
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -65,7 +65,7 @@ def read(path: str | Path) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Storage:
-    """The flat numbers that tensors are views of; ``numbers`` is filled in by the time a tensor asks for them."""
+    """The flat array of which tensors are views; ``numbers`` is available by the time a tensor needs it."""
 
     dtype: Any
     size: int
@@ -73,7 +73,7 @@ class Storage:
 
 
 def _read_zip(file: io.BufferedIOBase) -> Any:
-    """An archive NAME/data.pkl, NAME/data/KEY, and perhaps NAME/byteorder."""
+    """Read an archive of NAME/data.pkl, NAME/data/KEY, and optionally NAME/byteorder."""
     with zipfile.ZipFile(file) as archive:
         pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
         if len(pickles) != 1:
@@ -98,7 +98,7 @@ def _read_zip(file: io.BufferedIOBase) -> Any:
 
 
 def _read_stream(file: io.BufferedIOBase, start: bytes) -> Any:
-    """Pickles one after another: a magic number, a version, the machine, the object, its keys; then the bytes."""
+    """Read a sequence of pickles: a magic number, a version, the machine, the object, its keys; then the bytes."""
     if start[:1] in _MSGPACK_MAPS:
         raise NotACheckpoint(
             "this looks like a JAX (msgpack) checkpoint of the original, which is not supported; its authors publish "
@@ -138,7 +138,7 @@ def _numbers(data: bytes, dtype: Any, size: int, order: str) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class _Tensor:
-    """A view of a storage: element (i, j, …) lies at offset + i stride_0 + j stride_1 + …"""
+    """A view of a storage: element (i, j, …) is at offset + i stride_0 + j stride_1 + …"""
 
     storage: Storage
     offset: int
@@ -162,7 +162,7 @@ class _Tensor:
 
 
 def _materialise(value: Any) -> Any:
-    """The same with every tensor as an array."""
+    """The value with every tensor replaced by an array."""
     if isinstance(value, _Tensor):
         return value.array()
     if isinstance(value, dict):
@@ -173,7 +173,7 @@ def _materialise(value: Any) -> Any:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Pickle with a list of names that may occur, each replaced by a stand-in of ours."""
+    """An unpickler with a list of allowed names, each mapped to our own replacement."""
 
     def __init__(self, file: io.BufferedIOBase, persistent_load: Callable[[tuple], Storage]):
         super().__init__(file, encoding="latin-1")
@@ -203,7 +203,7 @@ def _rebuild_parameter(tensor: _Tensor, *_: Any) -> _Tensor:
 
 @dataclasses.dataclass
 class _NumpyDtype:
-    """numpy.dtype("f8", False, True), and then its state, of which only the byte order matters."""
+    """numpy.dtype("f8", False, True) and its state, of which only the byte order matters."""
 
     kind: str
     order: str = "<"
@@ -216,14 +216,14 @@ class _NumpyDtype:
 
 
 def _numpy_scalar(dtype: _NumpyDtype, data: bytes | str) -> Any:
-    """A number such as the learning rate, which the original's warm-up leaves as a NumPy scalar."""
+    """A number such as the learning rate, which is a NumPy scalar after the original's warm-up."""
     _require(dtype.kind[:1] in "fiub" and dtype.kind[1:].isdigit(), f"a NumPy scalar of type {dtype.kind!r}")
     data = data.encode("latin-1") if isinstance(data, str) else data
     return np.frombuffer(data, np.dtype(dtype.order + dtype.kind))[0]
 
 
 def _encode(text: str, encoding: str = "latin-1") -> bytes:
-    """Bytes, as pickles of protocol 2 hold them."""
+    """Bytes, as stored by pickle protocol 2."""
     return text.encode("latin-1" if encoding in ("latin1", "latin-1") else "ascii")
 
 

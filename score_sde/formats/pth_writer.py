@@ -1,11 +1,11 @@
-"""Writing PyTorch's files without PyTorch: the zip archive that it reads since version 1.6.
+"""Writing PyTorch files without PyTorch, as the zip archive that it reads since version 1.6.
 
-The archive holds the bytes of each array, and a pickle in which a tensor is the call
+The archive contains the bytes of each array, and a pickle in which a tensor is the call
 
     torch._utils._rebuild_tensor_v2(storage, 0, shape, strides, requires_grad=False, OrderedDict())
 
-and its storage a reference to those bytes. Python's own pickler would have to import torch to write its names, so the
-dozen opcodes (protocol 2) that such a file needs are written here.
+whose storage is a reference to those bytes. Python's own pickler would have to import torch to write its names, so the
+dozen required opcodes (protocol 2) are written here.
 """
 
 import math
@@ -26,7 +26,7 @@ STORAGES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 def write(path: str | Path, value: Any) -> Path:
     """Write dictionaries, lists, tuples, text, numbers and NumPy arrays, the arrays as tensors, for ``torch.load``.
 
-    Written whole or not at all. A ValueError names the place of anything else.
+    The file is written atomically. A ValueError names the place of any other value.
     """
     arrays: list[np.ndarray] = []
     pickled = pickle.PROTO + b"\x02" + _code(value, "the value", arrays) + pickle.STOP
@@ -40,7 +40,7 @@ def write(path: str | Path, value: Any) -> Path:
 
 
 def _code(value: Any, place: str, arrays: list[np.ndarray]) -> bytes:
-    """The opcodes that leave the value on the unpickler's stack; arrays are put aside."""
+    """The opcodes that push the value onto the unpickler's stack; arrays go to ``arrays``."""
     if value is None:
         return pickle.NONE
     if isinstance(value, bool | np.bool_):
@@ -79,7 +79,7 @@ def _tensor(array: np.ndarray, arrays: list[np.ndarray]) -> bytes:
     storage = _name("torch", STORAGES[array.dtype.newbyteorder("=")])
     size = _code(array.size, key, [])
     reference = pickle.MARK + _code("storage", key, []) + storage + _code(key, key, []) + _code("cpu", key, []) + size
-    strides = tuple(math.prod(array.shape[axis + 1 :]) for axis in range(array.ndim))  # in numbers, rows first
+    strides = tuple(math.prod(array.shape[axis + 1 :]) for axis in range(array.ndim))  # in elements, row-major
     view = b"".join(_code(part, key, []) for part in (0, array.shape, strides, False))
     hooks = _name("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
     arguments = pickle.MARK + reference + pickle.TUPLE + pickle.BINPERSID + view + hooks + pickle.TUPLE

@@ -1,4 +1,4 @@
-"""Safetensors files: named arrays and a dictionary of text, without anything that could be executed."""
+"""Safetensors files: named arrays and a dictionary of text, without executable content."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,10 +22,10 @@ def write(
     precision: Precision | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write named arrays, whole or not at all, and a dictionary of text beside them.
+    """Write named arrays and a dictionary of text atomically.
 
-    ``precision``: the type of floating arrays in the file; None keeps what they have. Integers and bools stay. A number
-    that float16 cannot hold (above 65504) is refused, as it would become infinite.
+    ``precision``: the dtype of floating-point arrays in the file; None keeps theirs. Integers and bools are unchanged.
+    A number too large for float16 (above 65504) is an error, because it would become infinite.
     """
     require(
         precision is None or precision in get_args(Precision),
@@ -44,20 +44,20 @@ def write(
 
 
 def read(path: str | Path, *, precision: Precision | None = "float32") -> dict[str, np.ndarray]:
-    """The arrays of a file, floating ones as float32 unless told otherwise; None keeps the file's types."""
+    """The arrays of a file, by default floating-point ones as float32; None keeps the file's dtypes."""
     with _opened(path) as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     return {name: _stored(name, array, precision) for name, array in arrays.items()}
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """The text beside the arrays; reads no array."""
+    """The dictionary of text; does not read the arrays."""
     with _opened(path) as file:
         return file.metadata() or {}
 
 
 def is_floating(array: np.ndarray) -> bool:
-    """Whether an array holds floats, bfloat16 among them."""
+    """Whether an array holds floats, including bfloat16."""
     return np.issubdtype(array.dtype, np.floating) or array.dtype == ml_dtypes.bfloat16
 
 

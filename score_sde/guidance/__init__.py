@@ -1,4 +1,4 @@
-"""Guidance maps a denoiser to a denoiser, so samplers and likelihoods treat a guided model like any other."""
+"""Guidance maps a denoiser to a denoiser, which samplers and likelihoods use like any other."""
 
 from score_sde.guidance.classifier import ClassifierGuided, NoisyClassifier, classifier
 from score_sde.guidance.classifier_free import ClassifierFree, classifier_free

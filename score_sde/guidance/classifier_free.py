@@ -23,7 +23,7 @@ from score_sde.denoiser import Cost, Denoiser, Wrapper
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierFree(Wrapper):
-    """A guided denoiser, made by ``classifier_free``. Its two evaluations are one call with twice the batch."""
+    """A guided denoiser, made by ``classifier_free``; both evaluations are one call of twice the batch."""
 
     scale: ArrayLike
     null: Mapping[str, ArrayLike]

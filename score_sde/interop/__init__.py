@@ -1,4 +1,4 @@
-"""Other people's formats, one folder a family: models and config files of score_sde_pytorch, there and back."""
+"""Formats of other libraries, one folder per family: models and config files of score_sde_pytorch, both ways."""
 
 from score_sde.interop.score_sde.checkpoints import from_score_sde_pytorch, load_score_sde_pytorch
 from score_sde.interop.score_sde.export import export, to_score_sde_pytorch

@@ -1,4 +1,4 @@
-"""``score_sde convert`` and ``score_sde export``: models of score_sde_pytorch into workdirs, and back."""
+"""``score_sde convert`` and ``score_sde export``: from models of score_sde_pytorch to workdirs, and back."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from score_sde.interop.score_sde.translate import read_config
 
 
 def add_commands(commands: Any) -> None:
-    """Add both to the subparsers of a program."""
+    """Add both commands to the subparsers of a program."""
     command = commands.add_parser("convert", help="a .pth checkpoint -> a workdir that ss.load opens")
     command.add_argument("checkpoint", type=Path, help="checkpoint_K.pth as the original's trainer saved it")
     command.add_argument("--config", type=Path, required=True, help="the original config file of that model, as it is")
@@ -25,7 +25,7 @@ def add_commands(commands: Any) -> None:
 
 
 def convert(checkpoint: Path, config: Path, out: Path) -> None:
-    """A checkpoint of the original becomes a workdir with its averaged and its last weights."""
+    """Convert a checkpoint of the original to a workdir with its averaged and its last weights."""
     experiment = experiment_of(read_config(config))
     saved = checkpoints.read_checkpoint(checkpoint)
     state_dicts = {"ema": checkpoints.averaged(saved, checkpoint), "raw": saved["model"]}
@@ -37,6 +37,6 @@ def convert(checkpoint: Path, config: Path, out: Path) -> None:
 
 
 def export_run(workdir: Path, file: Path, step: int | None, weights: str) -> None:
-    """The weights of a workdir under the original's names."""
+    """Export the weights of a workdir under the original's names."""
     run = load(workdir, step=step, weights=weights)
     print(f"{export(run, file)}: weights {run.weights} of step {run.step}")

@@ -93,9 +93,9 @@ def _sum(weights: Float[Array, "k"], slopes: Float[Array, "k *shape"]) -> Float[
 
 
 def _weights(nodes: Float[Array, "k"], known: Int[Array, ""]) -> tuple[Array, Array, Array]:
-    """The weights of the slopes in y* (k), and, with the new slope first (1 + k), in g_k d and in e d.
+    """The weights of the slopes in y* (k) and, with the new slope first (1 + k), in g_k d and e d.
 
-    Time is in units of the step, from t_n: ``nodes`` = 0, −1, … for equal steps, and the new point is 1.
+    Time is in steps from t_n: ``nodes`` = 0, −1, … for equal steps, and the new point is 1.
     """
     nodes = jax.lax.stop_gradient(nodes)
     extended = jnp.concatenate([jnp.ones(1, nodes.dtype), nodes])

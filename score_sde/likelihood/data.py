@@ -43,7 +43,7 @@ def of_data(
 
 
 def to_model_space(data: Any, key: Key[Array, ""], index: Array, scaling: DataScaling) -> Float[Array, "n *shape"]:
-    """Map data to model space and dequantise levels; u of example i comes from fold_in(key, i)."""
+    """Data in model space, with levels dequantised by u from fold_in(key, i)."""
     if scaling.levels is not None:
         scaling = dataclasses.replace(scaling, dequantize=True)
     return scaling.forward(data, jax.vmap(lambda i: jax.random.fold_in(key, i))(index))

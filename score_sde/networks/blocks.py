@@ -1,4 +1,4 @@
-"""The parts of a score network between its resamplings: normalisation, residual block, attention, combination."""
+"""The building blocks of a score network: normalisation, residual block, attention, combination, head."""
 
 import functools
 import math
@@ -19,8 +19,8 @@ from score_sde.networks.reverse_only import reverse_only
 
 Activation: TypeAlias = Callable[[Array], Array]
 Image: TypeAlias = Float[Array, "batch *spatial channels"]
-Pyramid: TypeAlias = Float[Array, "batch *pyramid_spatial pyramid_channels"]  # beside an Image, of its own size
-# What a config may call an activation.
+Pyramid: TypeAlias = Float[Array, "batch *pyramid_spatial pyramid_channels"]  # has a size of its own
+# The names of activations in a config.
 ACTIVATIONS: dict[str, Activation] = {
     "elu": jax.nn.elu,
     "relu": jax.nn.relu,
@@ -31,7 +31,7 @@ Seeds: TypeAlias = UInt32[Array, "batch 2"] | None
 
 
 class GroupNorm(nnx.Module):
-    """y = γ (x − mean)/√(var + 1e-6) + β, the moments over space and the channels of a group, in float32 at least."""
+    """y = γ (x − mean)/√(var + 1e-6) + β, with moments over space and the channels of a group, at least in float32."""
 
     def __init__(self, channels: int, groups: int | None = None):
         groups = max(min(channels // 4, 32), 1) if groups is None else groups
@@ -53,7 +53,7 @@ class GroupNorm(nnx.Module):
         return (centred * scale + self.bias[...].astype(wide.dtype)).astype(x.dtype)
 
     def _group_mean(self, x: Image) -> Float[Array, "batch *ones channels"]:
-        """The mean of each group, given to each of its channels. First over space, which leaves little to do."""
+        """The mean of each group, for each of its channels; first over space, then over the channels."""
         per_channel = jnp.mean(x, axis=tuple(range(1, x.ndim - 1)))
         batch, channels = per_channel.shape
         per_group = jnp.mean(per_channel.reshape(batch, self.groups, -1), axis=-1, keepdims=True)
@@ -62,7 +62,7 @@ class GroupNorm(nnx.Module):
 
 
 def dropout(x: Image, seeds: Seeds, rate: int | float, layer: int) -> Image:
-    """x · mask/(1 − rate), the mask of example i from (seeds[i], layer) alone: no neighbour can change it."""
+    """x · mask/(1 − rate); the mask of example i depends only on (seeds[i], layer), not on the rest of the batch."""
     if seeds is None or rate == 0:
         return x
     size = math.prod(x.shape[1:])
@@ -73,16 +73,16 @@ def dropout(x: Image, seeds: Seeds, rate: int | float, layer: int) -> Image:
 
 
 def dropout_seeds(keys: Key[Array, "batch"] | None) -> Seeds:
-    """Two random words for each example, from which every layer makes its mask.
+    """Two random words per example, from which every layer makes its mask.
 
-    One call of the generator for the whole network: on a CPU the masks themselves, made by threefry, were a third of
-    the training step's compile time and of what is not convolution.
+    The network calls the generator once: on a CPU, drawing the masks with threefry took a third of the training step's
+    compile time and of its run time outside convolutions.
     """
     return None if keys is None else jax.vmap(lambda key: jax.random.bits(key, (2,), jnp.uint32))(keys)
 
 
 def _mix(x: Array) -> Array:
-    """The finaliser of MurmurHash3: each input bit flips each output bit with a probability near 1/2."""
+    """The finaliser of MurmurHash3: each input bit flips each output bit with probability near 1/2."""
     x = (x ^ (x >> 16)) * np.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * np.uint32(0xC2B2AE35)
     return x ^ (x >> 16)
@@ -94,7 +94,7 @@ class ResBlock(nnx.Module):
     x ─ norm ─ act ─ [up|down] ─ conv ─ + e ─ norm ─ act ─ dropout ─ conv ─ + ─ [/√2]
     └──────────────── [up|down] ─────────────── [1x1] ──────────────────────┘
 
-    e = W a(embedding) + b. The shortcut has a 1x1 convolution where the channels or the resolution change.
+    e = W a(embedding) + b. The shortcut has a 1x1 convolution if the channels or the resolution change.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ class Attention(nnx.Module):
 
 
 class Combine(nnx.Module):
-    """The image pyramid meets the features: 1x1 convolution of the image, then "sum" or "cat"."""
+    """Combine the image pyramid and the features: 1x1 convolution of the image, "sum" or "cat"."""
 
     def __init__(self, image_channels: int, channels: int, *, method: str, **options: Any):
         self.conv = Conv(image_channels, channels, 1, **options)
@@ -218,5 +218,5 @@ class Head(nnx.Module):
 
 
 def residual_sum(x: Image, h: Image, rescale: bool) -> Image:
-    """x + h, or (x + h)/√2, which keeps the variance where both have the same."""
+    """x + h, or (x + h)/√2, which preserves the variance if both have the same."""
     return written((x + h) * (1 / math.sqrt(2)) if rescale else x + h)

@@ -1,4 +1,4 @@
-"""What a network may be built from and fed with, and the messages for everything else."""
+"""Checks of a network's options and inputs, with their error messages."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ def check_options(**given: str) -> None:
             raise ValueError(f"{name} = {value!r}; allowed: {', '.join(map(repr, OPTIONS[name]))}")
 
 
-# What each number may be, in words and as a test; NaN passes none of them.
+# The allowed values of each number, as a description and a test; NaN passes none of them.
 NUMBERS: dict[str, tuple[str, Callable[[float], bool]]] = {
     **{
         name: ("1 or more", lambda value: value >= 1)
@@ -49,7 +49,7 @@ DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
 def check_numbers(**given: float | None) -> None:
-    """Raise a ValueError for a number out of its range; None is not looked at."""
+    """Raise a ValueError for a number out of its range; None is not checked."""
     for name, value in given.items():
         words, fits = NUMBERS[name]
         if value is not None and not fits(value):
@@ -57,7 +57,7 @@ def check_numbers(**given: float | None) -> None:
 
 
 def check_each(name: str, values: Sequence[int]) -> None:
-    """Raise a ValueError unless there are values, each of them 1 or more."""
+    """Raise a ValueError unless there is at least one value and all are 1 or more."""
     if len(values) < 1 or any(value < 1 for value in values):
         raise ValueError(f"{name} = {tuple(values)}; allowed: one number for each level, each 1 or more")
 
@@ -71,7 +71,7 @@ def check_taps(taps: Sequence[float]) -> None:
 
 
 def as_dtype(dtype: Any) -> Any:
-    """The floating type of a computation, by its name or as it is."""
+    """The floating-point dtype of a computation, from its name or a dtype."""
     try:
         found = jnp.dtype(dtype)
     except TypeError:
@@ -82,10 +82,10 @@ def as_dtype(dtype: Any) -> Any:
 
 
 def usual_levels(image_size: int | Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """(ch_mult, attn_resolutions) as is usual for a size: halved as often as it can be, down to 8 pixels (4 up to 32).
+    """The default (ch_mult, attn_resolutions) of a size, halved as often as possible, down to 8 pixels (4 up to 32).
 
-    The first level and those above 64 pixels have one times the channels, all others twice; attention is at 16 pixels,
-    or at the first resolution below. 32 pixels get the paper's (1, 2, 2, 2) and (16,).
+    The first level and those above 64 pixels have a factor of 1, all others 2; attention is at 16 pixels, or at the
+    first resolution below. 32 pixels give the paper's (1, 2, 2, 2) and (16,).
     """
     sizes = (image_size,) if isinstance(image_size, int) else tuple(image_size)
     lowest = 4 if min(sizes) <= 32 else 8
@@ -130,7 +130,7 @@ def check_sizes(sizes: Sequence[int], levels: int, name: str) -> None:
 def check_input(
     x: Array, noise_level: Array, channels: int, spatial_dims: int, levels: int, second_level: bool = False
 ) -> None:
-    """Raise a ValueError unless x is (batch, *spatial, channels), and there is a noise level for each example."""
+    """Raise a ValueError unless x is (batch, *spatial, channels) and there is one noise level per example."""
     if x.ndim != spatial_dims + 2 or x.shape[-1] != channels:
         axes = ", ".join("DHW"[3 - spatial_dims :])
         raise ValueError(f"x has shape {x.shape}; this network takes (batch, {axes}, {channels}), channels last")
@@ -139,7 +139,7 @@ def check_input(
 
 
 def check_noise_level(x: Array, noise_level: Array, second_level: bool = False) -> None:
-    """Raise a ValueError unless there is one noise level for each example, or two where the network takes them."""
+    """Raise a ValueError unless there is one noise level per example, or two if the network accepts them."""
     shape, batch = jnp.shape(noise_level), x.shape[0]
     if shape == (batch, 2) and not second_level:
         raise ValueError(f"noise_level has shape {shape}, but the network takes one; build it with second_level=True")
@@ -157,7 +157,7 @@ def check_no_label(condition: Mapping | None) -> None:
 
 
 def labels_of(condition: Mapping | None, num_classes: int, batch: int) -> Array:
-    """The class of each example, ``num_classes`` (no class) where no condition is given."""
+    """The class of each example, or ``num_classes`` (no class) without a label."""
     label = None if condition is None else condition.get("label")
     if label is None:
         return jnp.full(batch, num_classes)
@@ -176,5 +176,5 @@ def check_shape(x: Array, shape: tuple[int, ...]) -> None:
 
 
 def flat_size(shape: int | Sequence[int]) -> int:
-    """How many numbers an example has."""
+    """The number of entries of an example."""
     return shape if isinstance(shape, int) else math.prod(shape)

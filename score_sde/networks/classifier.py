@@ -1,6 +1,6 @@
-"""Classifiers of noisy data: the way down of a U-Net, or a perceptron for points, with logits at the end.
+"""Classifiers of noisy data: the encoder of a U-Net, or a perceptron for points, followed by logits.
 
-They are called as score networks are and return (batch, classes).
+They have the signature of score networks and return (batch, classes).
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,9 +30,9 @@ from score_sde.networks.parts import Parts
 
 
 class Classifier(nnx.Module):
-    """A U-Net's way down and middle, the mean over space, and a linear layer (Dhariwal & Nichol 2021, appendix H).
+    """A U-Net's encoder and middle, the mean over space, and a linear layer (Dhariwal & Nichol 2021, appendix H).
 
-    The options are those of ``NCSNpp``. The last layer begins at zero: every class is as likely at first.
+    The options are those of ``NCSNpp``. The last layer is initialised near 0: all classes are equally likely at first.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Classifier(nnx.Module):
 
 
 class VectorClassifier(nnx.Module):
-    """The same for points and vectors: the layers of ``MLP``."""
+    """A classifier of points and vectors, with the layers of ``MLP``."""
 
     def __init__(
         self,

@@ -13,10 +13,10 @@ from score_sde.networks.cpu import conv
 
 
 def variance_scaling(scale: float = 1.0):
-    """Uniform with variance ``scale`` / mean(fan in, fan out); scale 0 stands for 1e-10, a layer that begins silent.
+    """Uniform with variance ``scale`` / mean(fan in, fan out); scale 0 means 1e-10, an output near 0 at first.
 
-    The numbers are those of Flax's initialiser. XLA compiles a generator for each size; here one serves all layers up to
-    the next power of two, as number i of a draw depends on (key, i) alone. It makes building a U-Net three times faster.
+    The numbers are those of Flax's initialiser. XLA compiles a generator for each size; here layers share one of the
+    next power of two, because number i of a draw depends only on (key, i). This makes building a U-Net 3 times faster.
     """
 
     def initialise(key: Key[Array, ""], shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
@@ -68,7 +68,7 @@ class Conv(nnx.Module):
     def __call__(
         self, x: Float[Array, "batch *spatial channels"], *, padded: bool = False
     ) -> Float[Array, "batch *out_spatial out_channels"]:
-        """``padded``: x already has the border that the convolution looks at."""
+        """``padded``: x already includes the padding."""
         kernel, bias = (p[...].astype(self.dtype) for p in (self.kernel, self.bias))
         sizes = kernel.shape[:-2]
         if max(sizes) == self.stride == 1:

@@ -11,8 +11,8 @@ from score_sde.networks.ncsnpp import NCSNpp
 
 
 class DDPM(NCSNpp):
-    """The same U-Net with plain residual blocks and resampling layers between them, no filter, no pyramids, no
-    rescaled sums, a positional embedding, and group normalisation with 32 groups everywhere.
+    """The U-Net of NCSN++ with plain residual blocks and separate resampling layers, without filter, pyramids and
+    rescaled sums, with a positional embedding and 32 groups in every group normalisation.
 
     The options are those of ``NCSNpp``.
     """

@@ -1,4 +1,4 @@
-"""What a network is made of: resolution, channels, parameters and floating-point operations, part by part."""
+"""A summary of a network: resolution, channels, parameters and floating-point operations of each part."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -12,11 +12,11 @@ from score_sde.networks.embed import Frozen
 
 
 def describe(network: nnx.Module, shape: Sequence[int]) -> str:
-    """A table with a row for each part (for a U-Net: each level), for one example of this shape (*spatial, channels).
+    """A table with one row per part (for a U-Net: per level), for one example of this shape (*spatial, channels).
 
-    FLOPs count convolutions and matrix products, 2 for each multiplication, read from the traced program: nothing is
-    computed, and the network may be an abstract one (``nnx.eval_shape``). A part is a submodule, or an entry of a
-    list of submodules, that the network calls under its name (``jax.named_scope``).
+    FLOPs count convolutions and matrix products, 2 per multiplication, in the traced program: nothing is computed, and
+    the network may be abstract (``nnx.eval_shape``). A part is a submodule, or an entry of a list of submodules, that
+    the network calls under its name (``jax.named_scope``).
     """
     graph, state = nnx.split(network)
     x, level = jax.ShapeDtypeStruct((1, *shape), jnp.float32), jax.ShapeDtypeStruct((1,), jnp.float32)
@@ -54,13 +54,11 @@ def _products(program: Any, scopes: tuple[str, ...]) -> Iterator[tuple[tuple[str
     for equation in program.eqns:
         inside = scopes + tuple(str(equation.source_info.name_stack).split("/"))
         for value in equation.params.values():
-            if (
-                isinstance(value, tuple) and value
-            ):  # alternatives: of what a platform does in its own way, the general one
+            if isinstance(value, tuple) and value:  # alternatives per platform: the default one
                 value = value[-1]
             if hasattr(value, "jaxpr") or hasattr(value, "eqns"):
                 yield from _products(getattr(value, "jaxpr", value), inside)
-        name = equation.primitive.name  # "conv_y" is that of ``networks.cpu``
+        name = equation.primitive.name  # "conv_y" is the primitive of ``networks.cpu``
         if name not in ("conv_y", "conv_general_dilated", "dot_general"):
             continue
         out = equation.outvars[0].aval.shape

@@ -1,4 +1,4 @@
-"""Networks that were trained on a finite table of noise levels."""
+"""Networks trained on a finite table of noise levels."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,8 +13,8 @@ from jaxtyping import Array, Float, Key
 class NoiseToScore(nnx.Module):
     """score = −network(x, label)/stds[⌊label⌋]: the score of a discrete DDPM, whose network predicts the noise.
 
-    The network is fed the label as it is, t(N − 1), but the noise's standard deviation comes from a table, whose index
-    the original cuts down to an integer. A σ(t) of the continuous process would differ, by up to one step of the table.
+    The network's input is the label t(N − 1), not rounded, but the noise's standard deviation comes from a table, whose
+    index the original rounds down. The continuous σ(t) would differ by up to one step of the table.
     """
 
     def __init__(self, network: Any, stds: ArrayLike | Sequence[float]):

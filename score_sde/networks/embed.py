@@ -1,4 +1,4 @@
-"""What a network is told besides x: the noise level, and perhaps a class, as one vector for each example."""
+"""Embeddings of a network's other inputs: the noise level and optionally a class, as one vector per example."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from score_sde.networks.conv import variance_scaling
 
 
 class Frozen(nnx.Variable):
-    """A constant that belongs to the weights (random frequencies): saved and loaded with them, never trained."""
+    """A constant among the weights (random frequencies): saved and loaded with them, but never trained."""
 
 
 class Dense(nnx.Module):
@@ -55,9 +55,9 @@ class NoiseEmbedding(nnx.Module):
 
     positional     [sin, cos](level ω), geometric ω: levels of a few hundred, such as 999 t or a label
     fourier        [sin, cos](2π w log level), w ~ N(0, scale²), frozen: levels that are a σ > 0
-    fourier_raw    the same of the level itself: levels that are already a logarithm
+    fourier_raw    the same for the level itself: levels that are already a logarithm
 
-    ``silent``: W_1 = 0 at first, so that the network begins as if it were not told.
+    ``silent``: W_1 is initialised to 0, so the level has no effect at first.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class NoiseEmbedding(nnx.Module):
         self.activation = activation
 
     def features(self, level: Float[Array, "batch"]) -> Float[Array, "batch features"]:
-        """φ(level), in float32 at least."""
+        """φ(level), at least in float32."""
         if self.frequencies is None:
             return positional(level, self.width)
         level = jnp.log(level) if self.embedding_type == "fourier" else level
@@ -99,7 +99,7 @@ class NoiseEmbedding(nnx.Module):
 def embed_levels(
     first: NoiseEmbedding, second: NoiseEmbedding | None, noise_level: Float[Array, "batch *two"]
 ) -> Float[Array, "batch out_features"]:
-    """The vector of one noise level (batch,), or the sum of those of two, (batch, 2)."""
+    """The embedding of one noise level (batch,), or the sum of two, (batch, 2)."""
     level = noise_level.astype(jnp.promote_types(noise_level.dtype, jnp.float32))
     if level.ndim == 1 or second is None:
         return first(level)
@@ -107,7 +107,7 @@ def embed_levels(
 
 
 class ClassEmbedding(nnx.Module):
-    """One vector a class, and one more, with index ``num_classes``, for "no class" (classifier-free guidance)."""
+    """One vector per class, and another with index ``num_classes`` for "no class" (classifier-free guidance)."""
 
     def __init__(self, num_classes: int, features: int, *, dtype: Any = jnp.float32, rngs: nnx.Rngs):
         self.table = nnx.Param(jax.random.normal(rngs.params(), (num_classes + 1, features)))
@@ -121,6 +121,6 @@ class ClassEmbedding(nnx.Module):
                 f'condition["label"] holds {wrong[0]}; allowed: 0 ... {self.num_classes - 1}, '
                 f"and {self.num_classes} for no class"
             )
-        # Inside jit nothing can raise: a label out of range becomes NaN, which samplers report.
+        # Errors cannot be raised inside jit, so a label out of range becomes NaN, which samplers report.
         label = jnp.where(label < 0, self.num_classes + 1, label)
         return jnp.take(self.table[...], label, axis=0, mode="fill", fill_value=jnp.nan).astype(self.dtype)

@@ -1,7 +1,7 @@
-"""The levels of a U-Net, and the image pyramids that may run beside them.
+"""The levels of a U-Net, and optional image pyramids parallel to them.
 
-On the way down a pyramid is the input, smaller and smaller ("input_skip") or turned into features ("residual");
-on the way up it is the output, larger and larger, or features. Each step takes (pyramid, h) and returns both.
+In the encoder the pyramid is the input, downsampled at each level ("input_skip") or converted to features
+("residual"); in the decoder it is the output, upsampled, or features. Each step maps (pyramid, h) to new values.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ class InputResidual(nnx.Module):
 
 
 class OutputSkip(nnx.Module):
-    """image ← up(image) + head(h);  the lowest level begins with head(h)."""
+    """image ← up(image) + head(h);  the lowest level starts with head(h)."""
 
     def __init__(self, head: Head, fir: Fir):
         self.head = head
@@ -53,7 +53,7 @@ class OutputSkip(nnx.Module):
 
 
 class OutputStart(nnx.Module):
-    """pyramid ← head(h): where a residual output pyramid begins, at the lowest level."""
+    """pyramid ← head(h): the start of a residual output pyramid at the lowest level."""
 
     def __init__(self, head: Head):
         self.head = head
@@ -75,7 +75,7 @@ class OutputResidual(nnx.Module):
 
 
 def remembering(remat: bool) -> Callable[..., Any]:
-    """How a module is called: as it is, or keeping only its inputs for the backward pass."""
+    """How to call a module: directly, or storing only its inputs for the backward pass."""
 
     def call(module: nnx.Module, *arguments):
         return module(*arguments)  # type: ignore[operator]
@@ -84,7 +84,7 @@ def remembering(remat: bool) -> Callable[..., Any]:
 
 
 class DownLevel(nnx.Module):
-    """Residual blocks, attention after each of them if any, then half the resolution. Keeps every h for the way up."""
+    """Residual blocks, optionally with attention after each, then downsampling. Returns every h for the decoder."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class Middle(nnx.Module):
 
 
 class UpLevel(nnx.Module):
-    """Residual blocks on [h, kept], attention at the end if any, then twice the resolution."""
+    """Residual blocks on [h, kept], optionally attention at the end, then upsampling."""
 
     def __init__(
         self,

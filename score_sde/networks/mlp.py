@@ -1,6 +1,6 @@
-"""Networks for points and vectors: 2-D toys, tabular data, anything small without a neighbourhood.
+"""Networks for points and vectors: 2-D toy data, tabular data, any small data without spatial structure.
 
-x may have any shape (batch, *shape); it is flattened on the way in and shaped again on the way out.
+x may have any shape (batch, *shape); it is flattened at the input and reshaped at the output.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from score_sde.networks.embed import ClassEmbedding, Dense, NoiseEmbedding, embe
 
 
 class _VectorNetwork(nnx.Module):
-    """What both networks share: dense in, layers told the noise level and the class, dense out."""
+    """The base of both networks: dense in, layers with the noise level and the class, dense out."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class MLPLayer(nnx.Module):
 
 
 class _ResNetLayer(nnx.Module):
-    """h ← h + W_1 dropout(a(W_0 norm(h) + U e)),  W_1 = 0 at first; norm: mean 0 and variance 1 of each example."""
+    """h ← h + W_1 dropout(a(W_0 norm(h) + U e)),  W_1 ≈ 0 at first; norm: mean 0 and variance 1 in each example."""
 
     def __init__(self, width: int, activation: Activation, rate: int | float, index: int, **layout: Any):
         self.dense_0 = Dense(width, width, **layout)
@@ -143,12 +143,12 @@ class _ResNetLayer(nnx.Module):
 
 
 class MLP(_VectorNetwork):
-    """A multi-layer perceptron that is told the noise level, and the class if any, at every layer.
+    """A multi-layer perceptron, conditioned on the noise level and optionally a class at every layer.
 
         h = W_in x,   h ← W a(h) + U a(e) + b  (depth times),   out = W_out a(h)
 
-    The noise level is embedded as ``embedding_type`` says: "positional" for 999 t, "fourier" for σ, "fourier_raw" for
-    a logarithm.
+    ``embedding_type`` depends on the noise level: "positional" for 999 t, "fourier" for σ, "fourier_raw" for a
+    logarithm.
     """
 
     def _layer(self, width: int, activation: Activation, rate: int | float, index: int, **layout: Any) -> nnx.Module:
@@ -156,7 +156,7 @@ class MLP(_VectorNetwork):
 
 
 class ResNet(_VectorNetwork):
-    """The same with residual layers, h ← h + W_1 a(W_0 norm(h) + U a(e)): trains where a deep ``MLP`` does not."""
+    """``MLP`` with residual layers, h ← h + W_1 a(W_0 norm(h) + U a(e)), which trains where a deep ``MLP`` does not."""
 
     def _layer(self, width: int, activation: Activation, rate: int | float, index: int, **layout: Any) -> nnx.Module:
         return _ResNetLayer(width, activation, rate, index, **layout)

@@ -4,8 +4,8 @@
                  └─ level 1 ───────────────────────── level 1 ─┘
                       └─ level 2 ─ res, attention, res ─ level 2 ─┘
 
-A level on the way down is ``num_res_blocks`` blocks and a halving of the resolution; on the way up it is one block
-more, each fed with what its opposite has kept, and a doubling.
+A level of the encoder has ``num_res_blocks`` blocks and halves the resolution; a level of the decoder has one block
+more, each with a skip connection from the encoder, and doubles the resolution.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,31 +36,31 @@ from score_sde.networks.parts import Parts
 
 
 class Table(nnx.Variable):
-    """A constant array that belongs to a network's definition, such as its noise levels."""
+    """A constant array in a network's definition, such as its noise levels."""
 
 
 class NCSNpp(nnx.Module):
-    """The U-Net of NCSN++ (as it stands) and DDPM++ (see ``ddpmpp``). The names are those of the original's configs.
+    """The U-Net of NCSN++ (by default) and DDPM++ (see ``ddpmpp``). The names are those of the original's configs.
 
-    image_size            what the network is built for, one number or one for each spatial axis; it decides where the
-                          attention goes (a level's resolution is its shortest side). Other sizes may be fed.
-    nf, ch_mult           channels of the first level, and the factor of each level; unless given, they and the
-    attn_resolutions      resolutions with attention follow from the size (see ``usual_levels``)
-    resblock_type         "biggan": blocks change the resolution themselves; "ddpm": separate layers do
-    fir, fir_kernel       anti-aliased resampling with this filter, or none
+    image_size            the size of the images, one number or one per spatial axis; it determines the levels with
+                          attention (a level's resolution is its shortest side). Inputs may have other sizes.
+    nf, ch_mult           the channels of the first level, and the factor of each level; the default factors and
+    attn_resolutions      resolutions with attention depend on the size (see ``usual_levels``)
+    resblock_type         "biggan": residual blocks change the resolution; "ddpm": separate layers do
+    fir, fir_kernel       whether resampling is anti-aliased, and the filter
     progressive           "output_skip": every level adds an image to the output; "residual": features instead of images
-    progressive_input     "input_skip": every level sees the image, smaller and smaller; "residual": features instead
-    embedding_type        what the noise level is: see ``NoiseEmbedding``; conditional=False: the network is not told
-    scale_by_sigma        the output is divided by σ, which is the noise level itself, or ``sigmas[label]`` where a
-                          table of discrete noise levels is given
-    data_in_unit_range    x is in [0, 1], and the network works on 2x − 1
-    second_level          the network may be told two noise levels, ``noise_level`` (batch, 2): a flow map's t and s. It
-                          begins as if it were told the first one alone
-    out_channels          of the output; those of x unless given. A denoiser says what they are (``beside``)
+    progressive_input     "input_skip": every level gets the downsampled image; "residual": features instead
+    embedding_type        the kind of noise level, see ``NoiseEmbedding``; conditional=False: no noise level
+    scale_by_sigma        divide the output by σ, which is the noise level itself, or ``sigmas[label]`` if a table of
+                          discrete noise levels is given
+    data_in_unit_range    x is in [0, 1], and the network uses 2x − 1
+    second_level          accept two noise levels, ``noise_level`` (batch, 2): t and s of a flow map. The second has no
+                          effect at initialisation
+    out_channels          the channels of the output, by default those of x; a denoiser names them (``beside``)
     num_classes           class-conditional: ``condition={"label": y}``; y = num_classes, or no condition: no class
-    dtype                 of the computation; parameters, normalisation and softmax stay in float32
-    remat                 what is computed again in the backward pass: "none", "blocks" (all inside a block), or "full"
-                          (all inside a level as well)
+    dtype                 the dtype of the computation; parameters, normalisation and softmax stay in float32
+    remat                 what the backward pass recomputes: "none", "blocks" (everything inside a block), or "full"
+                          (also everything inside a level)
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class NCSNpp(nnx.Module):
     def encode(
         self, x: Float[Array, "batch *spatial channels"], embedding: Float[Array, "batch features"] | None, seeds: Seeds
     ) -> tuple[Array, list[Array]]:
-        """The way down and the middle: (features at the lowest resolution, the skip features from first to last)."""
+        """The encoder and the middle: (features at the lowest resolution, the skip features from first to last)."""
         call = remembering(self.remat == "full")
         image = (2 * x - 1 if self.data_in_unit_range else x).astype(self.dtype)
         with jax.named_scope("conv_in"):
@@ -215,7 +215,7 @@ class NCSNpp(nnx.Module):
     def decode(
         self, h: Array, kept: Sequence[Array], embedding: Float[Array, "batch features"] | None, seeds: Seeds
     ) -> Float[Array, "batch *spatial out_channels"]:
-        """The way up, from what ``encode`` returned. An adapter adds to ``h`` or to the skip features on the way."""
+        """The decoder, applied to the result of ``encode``. An adapter may first add to ``h`` or the skip features."""
         call, kept = remembering(self.remat == "full"), list(kept)
         picture: Any = None  # the output pyramid, if there is one
         for i, step in enumerate(self.up):
@@ -228,7 +228,7 @@ class NCSNpp(nnx.Module):
     def embedding(
         self, noise_level: Float[Array, "batch *two"], condition: Mapping[str, Array] | None
     ) -> Float[Array, "batch features"] | None:
-        """The noise level and the class as one vector, the sum of both; None if the network is told neither."""
+        """The sum of the embeddings of the noise level and the class; None if the network uses neither."""
         told = None
         if self.noise_embedding is not None:
             told = embed_levels(self.noise_embedding, self.second_embedding, noise_level)
@@ -240,7 +240,7 @@ class NCSNpp(nnx.Module):
         return class_vector if told is None else told + class_vector
 
     def sigma(self, noise_level: Float[Array, "batch"], x: Array) -> Float[Array, "batch *ones"]:
-        """σ, to divide the output by: the noise level, or the table's entry at the label (cut down to an integer)."""
+        """The σ by which the output is divided: the noise level, or the table's entry at the label, rounded down."""
         if self.sigmas is not None:
             noise_level = jax.lax.stop_gradient(self.sigmas[...])[noise_level.astype(jnp.int32)]
         return noise_level.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))

@@ -1,4 +1,4 @@
-"""The parts of a U-Net, made with the options that they share: what ``NCSNpp`` and ``Classifier`` are built from."""
+"""Constructors of the parts of a U-Net with common options, for ``NCSNpp`` and ``Classifier``."""
 
 import dataclasses
 import itertools
@@ -24,9 +24,9 @@ from score_sde.networks.resample import Downsample, Fir, Upsample
 
 @dataclasses.dataclass
 class Parts:
-    """The options are those of ``NCSNpp``. ``told``: features of the embedding, None where there is none.
+    """The options are those of ``NCSNpp``. ``told``: the features of the embedding, None without one.
 
-    The parts take their first parameters from ``rngs`` in the order in which they are made: it decides all numbers.
+    The parts draw their initial parameters from ``rngs`` in the order of construction, which determines all values.
     """
 
     channels: int
@@ -50,20 +50,20 @@ class Parts:
     norm_groups: int | None = None
     remat: bool = False
     layer: Iterator[int] = dataclasses.field(default_factory=itertools.count)
-    """A number for each residual block: its dropout mask depends on it."""
+    """The number of each residual block, on which its dropout mask depends."""
 
     @property
     def layout(self) -> dict[str, Any]:
-        """What every layer is told."""
+        """The arguments common to all layers."""
         return {"dtype": self.dtype, "rngs": self.rngs}
 
     @property
     def spatial(self) -> dict[str, Any]:
-        """What every convolution is told."""
+        """The arguments common to all convolutions."""
         return {"spatial_dims": self.spatial_dims, **self.layout}
 
     def conv_in(self, features: int) -> Conv:
-        """From the image to features."""
+        """The input convolution."""
         return Conv(self.channels, features, **self.spatial)
 
     def res_block(self, before: int, after: int, resample: Literal["up", "down"] | None = None) -> ResBlock:
@@ -85,7 +85,7 @@ class Parts:
         )
 
     def attention(self, channels: int) -> Attention:
-        """Over all positions."""
+        """Global attention."""
         return Attention(
             channels,
             heads=self.attention_heads,
@@ -97,20 +97,20 @@ class Parts:
         )
 
     def head(self, before: int, after: int, init_scale: int | float | None = None) -> Head:
-        """From features to an image."""
+        """The output head."""
         scale = self.init_scale if init_scale is None else init_scale
         return Head(
             before, after, activation=self.activation, groups=self.norm_groups, init_scale=scale, **self.spatial
         )
 
     def middle(self, h: int) -> Middle:
-        """At the lowest resolution."""
+        """The middle blocks."""
         return Middle(self.res_block(h, h), self.attention(h), self.res_block(h, h), self.remat)
 
     def way_down(
         self, nf: int, ch_mult: Sequence[int], num_res_blocks: int, attended: Sequence[bool]
     ) -> tuple[nnx.List, list[int]]:
-        """The levels, and the channels of all that they keep; the last of them are those of the features below."""
+        """The levels of the encoder, and the channels of the skip features; the last are those of its output."""
         levels: nnx.List[DownLevel] = nnx.List()
         h, pyramid, kept = nf, self.channels, [nf]
         for i, multiplier in enumerate(ch_mult):
@@ -132,7 +132,7 @@ class Parts:
     def way_up(
         self, nf: int, ch_mult: Sequence[int], num_res_blocks: int, attended: Sequence[bool], kept: Sequence[int]
     ) -> tuple[nnx.List, int]:
-        """The levels from the lowest to the highest, each fed with what its opposite kept; the channels at the end."""
+        """The levels of the decoder, from the lowest to the highest, with skip features; the channels of its output."""
         levels: nnx.List[UpLevel] = nnx.List()
         rest, h, pyramid = list(kept), kept[-1], 0
         for i in reversed(range(len(ch_mult))):
@@ -147,13 +147,13 @@ class Parts:
         return levels, h
 
     def _lower(self, h: int) -> ResBlock | Downsample:
-        """Half the resolution."""
+        """A downsampling layer."""
         if self.resblock_type == "biggan":
             return self.res_block(h, h, "down")
         return Downsample(h, h, fir=self.fir, with_conv=self.resamp_with_conv, **self.spatial)
 
     def _higher(self, h: int) -> ResBlock | Upsample:
-        """Twice the resolution."""
+        """An upsampling layer."""
         if self.resblock_type == "biggan":
             return self.res_block(h, h, "up")
         return Upsample(h, h, fir=self.fir, with_conv=self.resamp_with_conv, **self.spatial)
@@ -168,7 +168,7 @@ class Parts:
         return None, pyramid, h
 
     def _output_step(self, lowest: bool, pyramid: int, h: int) -> OutputSkip | OutputStart | OutputResidual | None:
-        """The output pyramid's step, of a residual pyramid with so many channels."""
+        """The output pyramid's step; ``pyramid``: the channels of a residual pyramid."""
         if self.progressive == "output_skip":
             return OutputSkip(self.head(h, self.out_channels), self.fir)
         if self.progressive == "residual" and lowest:

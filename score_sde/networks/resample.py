@@ -1,4 +1,4 @@
-"""Halving and doubling the resolution, with an anti-aliasing filter or without.
+"""Halving and doubling the resolution, with or without an anti-aliasing filter.
 
     filter h = (1, 3, 3, 1)/8 along each axis:
 
@@ -6,7 +6,7 @@
                                                 └─y_0─┘ └─y_2─┘
     up     x_0 0 x_1 0 x_2 0, then filter 2h    y_{2i} = (x_{i−1} + 3x_i)/4,  y_{2i+1} = (3x_i + x_{i+1})/4
 
-Beyond the border everything is zero. Without a filter: the mean of two neighbours, and each value twice.
+Values beyond the border are zero. Without a filter: the mean of two neighbours, and each value twice.
 (Karras et al. 2019, "A Style-Based Generator Architecture"; Zhang 2019, "Making Convolutional Networks
 Shift-Invariant Again".)
 """
@@ -29,7 +29,7 @@ Image: TypeAlias = Float[Array, "batch *spatial channels"]
 
 
 def down(x: Image, fir: Fir = None) -> Float[Array, "batch *half channels"]:
-    """Half the resolution along each spatial axis."""
+    """Halve the resolution along each spatial axis."""
     for axis in range(1, x.ndim - 1):
         if fir is None:
             x = _filter(x, np.full(2, 0.5), axis, (0, 0), stride=2)
@@ -40,21 +40,21 @@ def down(x: Image, fir: Fir = None) -> Float[Array, "batch *half channels"]:
 
 
 def up(x: Image, fir: Fir = None, *, margin: int = 0) -> Float[Array, "batch *double channels"]:
-    """Twice the resolution along each spatial axis, and with a filter `margin` (0 or 1) values beyond each border."""
+    """Double the resolution along each spatial axis; a filter adds ``margin`` (0 or 1) values beyond each border."""
     for axis in range(1, x.ndim - 1):
         x = jnp.repeat(x, 2, axis) if fir is None else _up_axis(x, _taps(fir), axis, margin)
     return x
 
 
 def blur(x: Image, fir: Sequence[int | float]) -> Float[Array, "batch *blurred channels"]:
-    """The filter alone, at full resolution, as far out as a following 3x3 convolution of stride 2 looks."""
+    """Apply the filter at full resolution, with the border that a subsequent 3x3 convolution of stride 2 needs."""
     for axis in range(1, x.ndim - 1):
         x = _filter(x, _taps(fir), axis, ((len(fir) + 1) // 2, len(fir) // 2))
     return x
 
 
 def _taps(fir: Sequence[int | float]) -> np.ndarray:
-    """Taps of sum 1, turned round: the filter is a convolution, and the sums below run forwards."""
+    """Taps normalised to sum 1 and reversed: the filter is a convolution, the sums below are correlations."""
     return np.asarray(fir[::-1], np.float64) / np.sum(fir)
 
 
@@ -69,11 +69,11 @@ def _filter(x: Array, taps: np.ndarray, axis: int, padding: tuple[int, int], str
 
 
 def _up_axis(x: Array, taps: np.ndarray, axis: int, margin: int) -> Array:
-    """Zeros between the x_i, then 2·taps. Of the products only every other one is not zero:
+    """Insert zeros between the x_i, then apply 2·taps. Every other product is zero, so
 
     even and odd outputs are two shorter filters at the resolution of x, interleaved.
     """
-    lead = (len(taps) - 1) // 2 + 1 + margin  # output n sees the input with zeros at n − lead, n − lead + 1, ...
+    lead = (len(taps) - 1) // 2 + 1 + margin  # output n depends on the zero-filled input at n − lead, n − lead + 1, ...
     phases = []
     for phase in (0, 1):
         first = (lead - phase) % 2
@@ -84,9 +84,9 @@ def _up_axis(x: Array, taps: np.ndarray, axis: int, margin: int) -> Array:
 
 
 class Downsample(nnx.Module):
-    """Half the resolution: [filter and] 3x3 convolution of stride 2, or ``down`` alone without a convolution.
+    """Halve the resolution: [filter and] 3x3 convolution of stride 2, or ``down`` alone without a convolution.
 
-    It stands where a residual block may stand, and so takes the embedding and the dropout seeds, and ignores them.
+    It is interchangeable with a residual block, so it accepts the embedding and the dropout seeds and ignores them.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Downsample(nnx.Module):
 
 
 class Upsample(nnx.Module):
-    """Twice the resolution, then a 3x3 convolution, which with a filter also sees what the filter spread outwards."""
+    """Double the resolution, then apply a 3x3 convolution; with a filter, it includes a margin of filtered values."""
 
     def __init__(
         self, in_channels: int, out_channels: int, *, fir: Fir, with_conv: bool = True, rngs: nnx.Rngs, **options: Any

@@ -1,4 +1,4 @@
-"""A mark on what has no forward mode, so that it is refused in words."""
+"""A marker for functions without forward mode, which gives a clear error."""
 
 import functools
 from typing import Any
@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def reverse_only(x: Array, why: str) -> Array:
-    """x. Reverse mode passes; forward mode (``jax.jvp``, ``jax.linearize``, ``jax.jacfwd``) is an error that says why."""
+    """x. Reverse mode works; forward mode (``jax.jvp``, ``jax.linearize``, ``jax.jacfwd``) raises an error: ``why``."""
     return x
 
 
@@ -24,7 +24,7 @@ def _refuse(tangent: Any, *, why: str) -> Any:
     raise NotImplementedError(why)
 
 
-# Reverse mode transposes the tangent without computing it; whoever computes it is in forward mode.
+# Reverse mode transposes the tangent without evaluating it; only forward mode evaluates it.
 _TANGENT = Primitive("reverse_only")
 _TANGENT.def_impl(_refuse)
 _TANGENT.def_abstract_eval(lambda tangent, *, why: tangent)

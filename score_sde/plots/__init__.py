@@ -1,6 +1,6 @@
-"""Pictures of samples, losses, densities and trajectories, in one style. Each works in a notebook and in a script.
+"""Plots of samples, losses, densities and trajectories, in one style, for notebooks and scripts.
 
-``path=None`` writes nothing; a figure or a film that is a cell's last value is shown below it.
+``path=None`` writes no file; a notebook displays a figure or a film that is the last value of a cell.
 """
 
 from score_sde.plots.film import Film, film

@@ -1,4 +1,4 @@
-"""Trajectories of a sampler as a film: an animated GIF of what ``record=ss.samplers.trajectory`` kept."""
+"""Trajectories of a sampler as a film: an animated GIF of the states from ``record=ss.samplers.trajectory``."""
 
 import base64
 import dataclasses
@@ -21,20 +21,20 @@ Extent = tuple[float, float, float, float]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Film:
-    """Pictures one after another. A notebook shows it when it is the last value of a cell."""
+    """A sequence of frames. A notebook displays it if it is the last value of a cell."""
 
     frames: UInt8[np.ndarray, "frames height width 3"] = dataclasses.field(repr=False)
     seconds: float
-    """How long it runs, before the last picture stands."""
+    """The duration, without the hold of the last frame."""
     hold: float
-    """How long the last picture stands."""
+    """The additional duration of the last frame."""
 
     @property
     def gif(self) -> bytes:
-        """The file."""
+        """The GIF file."""
         from PIL import Image
 
-        grey = bool((self.frames == self.frames[..., :1]).all())  # then nothing is lost to GIF's 256 colours
+        grey = bool((self.frames == self.frames[..., :1]).all())  # then GIF's 256 colours suffice
         pictures = [Image.fromarray(frame[..., 0] if grey else frame) for frame in self.frames]
         each = 1000 * self.seconds / len(pictures)
         times = [round(each)] * (len(pictures) - 1) + [round(each + 1000 * self.hold)]
@@ -43,7 +43,7 @@ class Film:
         return buffer.getvalue()
 
     def save(self, path: str | Path) -> Path:
-        """Write the file, whole or not at all."""
+        """Write the file atomically."""
         with written_whole(Path(path)) as part:
             part.write_bytes(self.gif)
         return Path(path)
@@ -63,11 +63,11 @@ def film(
     seconds: float = 3.0,
     hold: float = 1.5,
 ) -> Film:
-    """One frame for each recorded time, then one of the samples themselves; written to ``path`` if given.
+    """One frame for each recorded time, then one for the samples; written to ``path`` if given.
 
-    ``show``: the states "x" or the posterior means "x0" on the way. Images are drawn as a grid with ``columns``, black
-    to white over ``limits``, beyond which they are clipped. Points (n, 2) are scattered over ``extent`` = (left, right,
-    bottom, top), unless given a square twice the size of the samples: what is farther out is unseen.
+    ``show``: the states "x" or the posterior means "x0" of the trajectory. Images are drawn as a grid with ``columns``,
+    from black to white over ``limits``, clipped beyond. Points (n, 2) are scattered over ``extent`` = (left, right,
+    bottom, top), by default a square twice the size of the samples; points outside it are not visible.
     """
     require(show in ("x", "x0"), f'show = {show!r}; allowed: "x" (the states), "x0" (the posterior means)')
     require(
@@ -109,7 +109,7 @@ def _scatters(
     axes.set(xlim=extent[:2], ylim=extent[2:], aspect="equal")
     axes.set_title("samples")
     canvas.draw()
-    figure.set_layout_engine("none")  # decided once: or the axes would move with the height of each title
+    figure.set_layout_engine("none")  # fixed, or the axes would move with the height of each title
     frames = []
     with matplotlib.rc_context(STYLE):
         for points, title in zip(states, [*(f"t = {value:.3f}" for value in t), "samples"], strict=True):

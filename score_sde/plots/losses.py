@@ -1,4 +1,4 @@
-"""Pictures of losses."""
+"""Plots of losses."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ def loss_curve(path: Path | None, lines: Sequence[Mapping[str, float]]) -> Figur
 
 
 def loss_per_level(path: Path | None, log_snr: Any, curves: Mapping[str, Any]) -> Figure:
-    """E‖ε̂ − ε‖²/D over log-SNR, from noise at the left to data at the right."""
+    """E‖ε̂ − ε‖²/D over log-SNR, from noise on the left to data on the right."""
     figure, axes = one_axes(6, 3.8)
     for (label, values), color in zip(curves.items(), (BLUE, RED, GREEN, GREY) * 9, strict=False):
         axes.plot(np.asarray(log_snr), np.asarray(values), color=color, lw=1.8, marker="o", ms=3, label=label)

@@ -31,9 +31,9 @@ def plane(
 ) -> Figure:
     """The density exp(log_prob) as shades of blue, a field as arrows, points as dots, over (left, right, bottom, top).
 
-    ``log_prob``: (n, 2) -> (n,), drawn from white = 0 to blue = its greatest value in the picture. ``field``: (n, 2) ->
-    (n, 2), such as ``lambda x: model.score(x, t)``. As scores grow without bound away from the data, an arrow is
-    |v|/(|v| + median |v|) of the distance to its neighbour long. ``axes``: where to draw, unless given a new figure.
+    ``log_prob``: (n, 2) -> (n,), drawn from white = 0 to blue = its maximum in the plot. ``field``: (n, 2) -> (n, 2),
+    such as ``lambda x: model.score(x, t)``. Scores grow without bound away from the data, so the length of an arrow is
+    |v|/(|v| + median |v|) times the arrow spacing. ``axes``: the axes to draw on, by default those of a new figure.
     """
     left, right, bottom, top = extent
     require(left < right and bottom < top, f"extent = {extent}; allowed: (left, right, bottom, top), left < right, …")
@@ -83,7 +83,7 @@ def _centres(extent: tuple[float, float, float, float], columns: int, rows: int)
 
 
 def _values(name: str, function: Callable, at: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The function at all points in one call; a ValueError unless there is one finite value for each."""
+    """The function at all points in one call; a ValueError unless the shape is right and all values are finite."""
     values = np.asarray(function(jnp.asarray(at, jnp.float32)))
     require(values.shape == shape, f"{name} returned shape {values.shape} for points of shape {at.shape}; need {shape}")
     finite = np.isfinite(values) | (values == -np.inf) if name == "log_prob" else np.isfinite(values)

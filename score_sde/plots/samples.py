@@ -1,4 +1,4 @@
-"""Pictures of samples: grids of images, points in the plane."""
+"""Plots of samples: grids of images, points in the plane."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,7 +39,7 @@ def save_samples(
 def side_by_side(
     path: Path | None, left: Any, right: Any, levels: int | None, titles: tuple[str, str], columns: int = 8
 ) -> Figure:
-    """Two grids of images beside each other under their titles, drawn in the same way."""
+    """Two grids of images side by side under their titles, drawn in the same way."""
     return image_grids(dict(zip(titles, (left, right), strict=True)), levels, columns=columns, path=path)
 
 
@@ -51,9 +51,9 @@ def image_grids(
     width: float | None = None,
     path: str | Path | None = None,
 ) -> Figure:
-    """Grids of images (n, H, W, C) in a row, each under its title; ``levels`` as the source has them.
+    """Grids of images (n, H, W, C) in a row, each under its title; ``levels`` are those of the source.
 
-    ``width``: of the figure in inches, 4.5 for each grid unless given.
+    ``width``: the width of the figure in inches, by default 4.5 per grid.
     """
     require(len(pictures) > 0, "there is no grid to draw: give {title: images}")
     sheets = {}

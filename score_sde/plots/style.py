@@ -1,4 +1,4 @@
-"""Colours and type of all pictures, and how a figure is made and written."""
+"""Colours and fonts of all plots, and functions to create and save a figure."""
 
 import io
 from pathlib import Path
@@ -23,7 +23,7 @@ STYLE: Any = {
 
 
 class Picture(Figure):
-    """A figure known to nobody else: pyplot and its global state stay out, and a notebook shows it all the same."""
+    """A figure outside pyplot's global state, which a notebook displays nevertheless."""
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -33,14 +33,14 @@ class Picture(Figure):
 
 
 def one_axes(width: float, height: float) -> tuple[Figure, Any]:
-    """A figure with one pair of axes."""
+    """A figure with one set of axes."""
     with matplotlib.rc_context(STYLE):
         figure = Picture(figsize=(width, height), layout="constrained")
         return figure, figure.add_subplot()
 
 
 def save(figure: Figure, path: str | Path | None) -> Figure:
-    """The figure, written to ``path`` as a whole if there is one."""
+    """Write the figure to ``path`` atomically, if given, and return it."""
     if path is not None:
         with written_whole(Path(path)) as part, matplotlib.rc_context(STYLE):
             figure.savefig(part, dpi=130)

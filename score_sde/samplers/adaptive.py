@@ -46,7 +46,7 @@ def ode(
 
     ``solver``: any diffrax solver with an error estimate, such as Dopri5, Tsit5, Heun, or the implicit Kvaerno5 (its
     ``nfe`` counts one evaluation per stage, a lower bound: diffrax does not report the Newton iterations).
-    ``time_grid`` gives the two end points; with ``record``, its points (uniform by default) are recorded.
+    ``time_grid`` gives the two end points; with ``record``, its points are recorded (by default ``grids.native``).
     ``failed_at``: the number of steps taken when a sample ran out of ``max_steps`` or became non-finite.
     """
     no_others(others, _options(ode), "ode")

@@ -18,7 +18,7 @@ class Options(TypedDict, total=False):
     """The arguments that all samplers share."""
 
     condition: Condition
-    """Passed to the model; the leading axis of its leaves is n."""
+    """Passed to the model; its leaves are (n, ...)."""
     x_init: Array
     """(n, *shape): the state at time_grid[0], which may lie below t_max. The default is a draw from the prior."""
     time_grid: grids.Grids
@@ -29,8 +29,8 @@ class Options(TypedDict, total=False):
     """"denoise" (the default): one more evaluation gives the posterior mean of x_0. "mean": the last step omits its
     noise. "none": x at the last time of the grid."""
     record: Callable[[Array, Array, Array], PyTree] | None
-    """Store ``record(t, x_t, x0)`` during sampling; x0 is the posterior mean at x_t. Define the function once: each new
-    function is compiled anew."""
+    """Store ``record(t, x_t, x0)`` during sampling; x0 is the posterior mean at x_t. Define it once: a new
+    function is compiled again."""
     save_every: int
     """Record every ``save_every``-th step, from the first on."""
     noise: Array | None

@@ -21,7 +21,7 @@ class Samples:
     calls: Int[Array, ""]
     """The number of batched calls of the model."""
     failed_at: Int[Array, "n"]
-    """The step at which a sample became non-finite or its solver gave up; −1 if it did not fail."""
+    """The step at which a sample became non-finite or its solver gave up, or −1."""
     index: Int[Array, "n"]
     """The index of each sample, which depends on (key, index) alone."""
     record: PyTree = None
@@ -34,7 +34,7 @@ pytree.register(Samples, static_unless_told=False)
 
 
 def trajectory(t: Array, x: Array, x0: Array) -> dict[str, Array]:
-    """A ``record`` function that stores everything, for plots and films."""
+    """A ``record`` of everything, for plots and films."""
     return {"t": t, "x": x, "x0": x0}
 
 

@@ -33,7 +33,7 @@ from score_sde.checks import Sample, Times, as_step, as_time, per_sample, requir
 
 
 def of_time(method: Callable) -> Callable:
-    """Decorate a method of t alone: its argument is checked and converted to an array."""
+    """Decorator for methods of t: check the argument and make it an array."""
 
     @wraps(method)
     def checked(self, t: ArrayLike) -> Times:
@@ -113,7 +113,7 @@ class SDE:
 
     @of_time
     def sigma_dot(self, t: Times) -> Times:
-        """σ'(t) = dσ/dt (at t = 0, its value just above it, because σ may grow like √t there)."""
+        """σ'(t) = dσ/dt (just above t = 0 if t = 0, where σ may grow like √t)."""
         return derivative(self.sigma, self._above_zero(t))
 
     @of_time

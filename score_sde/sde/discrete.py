@@ -25,7 +25,7 @@ def levels_between(
     """(k_s, k_t, share): the levels (k_s, k_t] that a step between s and t covers, and its share of them.
 
     A step covers at least one level. If it is shorter than a level (a grid finer than the chain), ``share`` is its
-    fraction of that level; otherwise it is 1.
+    fraction of it, else 1.
     """
     require(t_max <= 1, f"t_max = {t_max}; the discrete chain of num_scales levels ends at t = 1")
     span = (t - s) * num_scales

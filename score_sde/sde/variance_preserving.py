@@ -40,7 +40,7 @@ class VP(SDE):
         return jnp.sqrt(-jnp.expm1(2 * self.log_alpha(t)))
 
     def transition(self, t: ArrayLike, s: ArrayLike) -> tuple[Times, Times]:
-        """In closed form, because the difference of two variances is inaccurate for short steps (3e-4 at s = 0.999 t)."""
+        """In closed form, as the difference of two variances is inaccurate for short steps (3e-4 at s = 0.999 t)."""
         t, s = as_step(t, s, self.t_max)
         log_ratio = -(t - s) * (self.beta_min / 2 + (self.beta_max - self.beta_min) * (t + s) / 4)
         return jnp.exp(log_ratio), -jnp.expm1(2 * log_ratio)

@@ -12,7 +12,7 @@ from score_sde.training.task import Batch
 def prepared(
     scaling: DataScaling, conditions: Conditions, batch: Batch, keys: Key[Array, "batch"], *, training: bool
 ) -> tuple[Sample, Condition]:
-    """(x_0, its condition); in training, leaves of the condition are dropped at random."""
+    """(x_0, its condition); in training, some leaves are dropped at random."""
     condition = conditions.of(batch)
     if training:
         condition = conditions.dropped(condition, keys)

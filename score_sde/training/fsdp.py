@@ -58,5 +58,5 @@ def _kept(primitive: Primitive, *_: Any, **__: Any) -> bool:
 
 
 def _mean(gradient: Array, spec: PartitionSpec) -> Array:
-    """The mean over devices; the gradient of a sharded array is already their sum."""
+    """The mean over devices; that of a sharded array is already summed."""
     return gradient / jax.lax.axis_size(AXIS) if AXIS in spec else jax.lax.pmean(gradient, AXIS)

@@ -15,7 +15,7 @@ from score_sde.training.task import Averages, Batch, Context, Task
 
 
 class Found(NamedTuple):
-    """The loss, gradient and metrics of a batch."""
+    """The results of a batch."""
 
     loss: Float[Array, ""]
     gradient: Arrays

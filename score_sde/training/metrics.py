@@ -1,4 +1,4 @@
-"""Writers of metrics: always to metrics.jsonl, optionally to TensorBoard and Weights & Biases."""
+"""Writing metrics to metrics.jsonl and optionally to TensorBoard and W&B."""
 
 import json
 import secrets
@@ -42,7 +42,7 @@ class Metrics:
             self._image = weights_and_biases.Image
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Write the metrics of one step."""
+        """Write metrics."""
         line = {"step": step} | {name: float(f"{value:.8g}") for name, value in values.items()}
         with self.file.open("a") as file:
             file.write(json.dumps(line) + "\n")

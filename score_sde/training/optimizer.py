@@ -1,4 +1,4 @@
-"""The optimiser: clipping, then an optax rule with a learning-rate schedule that starts with a warm-up."""
+"""The optimiser: clipping, then an optax rule with a schedule that starts with a warm-up."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -62,7 +62,7 @@ def lion(rate: Schedule, *, b1: float = 0.9, b2: float = 0.99) -> optax.Gradient
 
 
 def sgd(rate: Schedule, *, momentum: float | None = None, nesterov: bool = False) -> optax.GradientTransformation:
-    """Stochastic gradient descent, optionally with momentum."""
+    """Gradient descent, optionally with momentum."""
     return optax.sgd(rate, momentum=momentum, nesterov=nesterov)
 
 

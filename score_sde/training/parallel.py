@@ -70,7 +70,7 @@ class Parallel:
 
     @cached_property
     def mesh(self) -> jax.sharding.Mesh:
-        """The mesh with one axis over the devices, called "data"."""
+        """The mesh of devices with one axis, "data"."""
         return mesh(self.devices)
 
     @property
@@ -143,7 +143,7 @@ class Parallel:
         return divided
 
     def _laid_out(self, tree: PyTree) -> PyTree:
-        """Constrain the sharding to the rules inside a compiled step; no effect with pmap."""
+        """Apply the rules inside a compiled step; no effect with pmap."""
         return jax.lax.with_sharding_constraint(tree, self.shardings(tree)) if self.strategy == "mesh" else tree
 
     def _whole(self, tree: PyTree) -> PyTree:

@@ -20,10 +20,10 @@ COUNTERS = ("step", "skipped", "skipped_in_row")
 @dataclasses.dataclass(frozen=True)
 class TrainState:
     """Parameters, their averages, the optimiser's state and the task's memory after ``step`` steps. It shares no
-    arrays with other objects and is donated to each step.
+    arrays and is donated to each step.
 
     ``skipped`` counts the steps that changed nothing because their loss or gradient was not finite;
-    ``skipped_in_row`` counts those since the last good step.
+    ``skipped_in_row`` those since the last good one.
     """
 
     step: Int[Array, ""]
@@ -86,7 +86,7 @@ class TrainState:
         }
 
     def with_groups(self, groups: Groups) -> "TrainState":
-        """A state with the structure of this one and the arrays of these groups."""
+        """The state with the arrays of these groups."""
         return dataclasses.replace(
             self,
             **groups["counters"],  # type: ignore[arg-type]

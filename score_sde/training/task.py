@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 from score_sde.parameters import Arrays, Structure
 
-Batch: TypeAlias = PyTree  # the first axis of each leaf is the batch
+Batch: TypeAlias = PyTree  # leaves are (batch, ...)
 
 
 class Averages(Mapping):
@@ -89,7 +89,7 @@ class Task:
         raise TypeError(f"{type(self).__name__} does not define loss(context, batch, keys)")
 
     def after_update(self, model: Any, context: Context) -> Any:
-        """The projection of the model after the optimiser's update; ``context`` is that of the loss."""
+        """The model, projected after the optimiser's step; ``context`` is the loss's."""
         return model
 
     def remember(
@@ -99,7 +99,7 @@ class Task:
         return context.memory
 
     def evaluators(self) -> Mapping[str, Any]:
-        """The default evaluators of a trained model, which a config may replace; see ``score_sde.evaluation``."""
+        """The default evaluators, which a config may replace; see ``score_sde.evaluation``."""
         return {}
 
     def preview(

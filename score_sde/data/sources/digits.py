@@ -16,7 +16,7 @@ def digits(split: str = "train") -> ArraySource:
     check_split("digits", split, ("train", "test"))
     with (resources.files("score_sde.data") / "embedded" / "digits.npz").open("rb") as file, np.load(file) as arrays:
         data, label = arrays["data"], arrays["label"]
-    place = np.zeros(len(label), int)  # the number of earlier examples of the same class
+    place = np.zeros(len(label), int)  # the index within its class
     for k in range(10):
         place[label == k] = np.arange(np.sum(label == k))
     chosen = (place % 5 == 4) == (split == "test")

@@ -14,7 +14,7 @@ Labels = Literal["auto", "folders", "json", "none"]
 
 
 def check_labels(labels: str) -> None:
-    """Raise a ValueError unless this is a kind of labels."""
+    """Check the kind of labels."""
     require(labels in get_args(Labels), f"labels = {labels!r}; allowed: {', '.join(get_args(Labels))}")
 
 

@@ -167,5 +167,5 @@ def imagenet64(split: str = "train", data_dir: str | Path | None = None) -> Sour
 
 
 def validation_for_test(split: str) -> str:
-    """The split in TFDS: these data sets have no public test images, so "test" is their "validation"."""
+    """The TFDS split: without public test images, "test" is "validation"."""
     return "validation" if split == "test" else split

@@ -1,4 +1,4 @@
-"""Models trained with score_sde_pytorch, from their checkpoints or from the arrays of their state dict."""
+"""Loading models trained with score_sde_pytorch, from their checkpoints or their state dicts."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -15,23 +15,23 @@ from score_sde.interop.score_sde.translate import read_config
 from score_sde.interop.score_sde.weights import load
 
 Weights = Literal["ema", "raw"]
-_NEVER_AVERAGED = ("sigmas", "all_modules.0.W")  # a table, and frozen frequencies: not in the EMA's list
+_NEVER_AVERAGED = ("sigmas", "all_modules.0.W")  # a table and frozen frequencies, which are not in the EMA's list
 
 
 def from_score_sde_pytorch(state_dict: Mapping[str, Any], config: ConfigDict | str | Path) -> Run:
-    """The model whose tensors these are, keyed as in the original's state dict, with or without "module.".
+    """The model with these tensors, keyed as in the original's state dict, with or without "module.".
 
-    Every key and every shape is checked; a ValueError lists what is missing, left over or of another shape.
+    All keys and shapes are checked; a ValueError lists missing and unexpected keys and wrong shapes.
     """
     experiment = experiment_of(read_config(config))
     return Run(model_of(experiment, state_dict), experiment)
 
 
 def load_score_sde_pytorch(path: str | Path, config: ConfigDict | str | Path, weights: Weights = "ema") -> Run:
-    """The model in a ``checkpoint_K.pth`` as the original's trainer saved it. PyTorch is not needed.
+    """The model in a ``checkpoint_K.pth`` of the original's trainer. PyTorch is not needed.
 
-    ``config`` is the original's config file as it is, or its ConfigDict. "ema" are the averaged weights, which the
-    original samples with; "raw" those of the last step.
+    ``config`` is the original's unmodified config file, or its ConfigDict. "ema" selects the averaged weights, which
+    the original uses for sampling; "raw" those of the last step.
     """
     if weights not in ("ema", "raw"):
         raise ValueError(f'weights = {weights!r}; allowed: "ema", "raw"')
@@ -49,7 +49,7 @@ def model_of(experiment: Experiment, state_dict: Mapping[str, Any]) -> Any:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The four parts that the original's trainer saves: optimizer, model, ema, step."""
+    """Read the four parts of the original's checkpoints: optimizer, model, ema, step."""
     checkpoint = pth.read(path)
     parts = ("optimizer", "model", "ema", "step")
     missing = [part for part in parts if not isinstance(checkpoint, dict) or part not in checkpoint]
@@ -65,7 +65,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def averaged(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, np.ndarray]:
-    """The state dict with the parameters replaced by their moving averages, which the file lists without names."""
+    """The state dict with the parameters replaced by their moving averages, which the file stores without names."""
     model, shadow = checkpoint["model"], checkpoint["ema"].get("shadow_params")
     names = [name for name in model if name.removeprefix("module.") not in _NEVER_AVERAGED]
     if shadow is None or len(shadow) != len(names):

@@ -1,9 +1,9 @@
-"""The original's config files, run as they are.
+"""Running the original's config files unmodified.
 
 A config file of score_sde is a Python program that imports its defaults from ``configs.default_…_configs`` and asks
-``torch`` for a device. Neither has to be there: while such a file runs, these two imports are answered here, and
-nothing of the caller's environment (``sys.path``, ``sys.modules``) is touched. Defaults that lie beside the file in
-the tree that it comes from are preferred to ours.
+``torch`` for a device. Neither has to be installed: these two imports are replaced while the file runs, without
+changing the caller's environment (``sys.path``, ``sys.modules``). Default configs in the file's own tree take
+precedence over ours.
 """
 
 import ast
@@ -19,13 +19,13 @@ from score_sde.interop.score_sde.defaults import DEFAULTS
 
 
 def is_original_file(path: Path) -> bool:
-    """Whether a Python file imports what only the original's config files do: torch, or their defaults."""
+    """Whether a Python file imports torch or the original's defaults, as only the original's config files do."""
     if path.suffix != ".py" or not path.is_file():
         return False
     try:
         tree = ast.parse(path.read_text())
     except SyntaxError:
-        return False  # it is told when the file is imported
+        return False  # the import of the file reports it
     imported = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -36,7 +36,7 @@ def is_original_file(path: Path) -> bool:
 
 
 def run_config_file(path: str | Path) -> ConfigDict:
-    """What ``get_config()`` of the file returns, in the schema that the file is written in."""
+    """The result of ``get_config()`` of the file, in the schema of the file."""
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"there is no config file {path}")
@@ -50,7 +50,7 @@ def run_config_file(path: str | Path) -> ConfigDict:
 
 
 def _run(path: Path) -> dict[str, Any]:
-    """Execute a file with imports answered by ``_importer``, and return its names."""
+    """Execute a file with imports handled by ``_importer``, and return its names."""
     names: dict[str, Any] = {
         "__name__": path.stem,
         "__file__": str(path),
@@ -61,7 +61,7 @@ def _run(path: Path) -> dict[str, Any]:
 
 
 def _failing_by_name(path: Path, function: Callable[[], Any]) -> Any:
-    """What the function returns; whatever goes wrong in it is said to have gone wrong in this file."""
+    """The result of the function; other errors than ValueError become one that names this file."""
     try:
         return function()
     except ValueError:
@@ -71,7 +71,7 @@ def _failing_by_name(path: Path, function: Callable[[], Any]) -> Any:
 
 
 def _importer(path: Path) -> Callable:
-    """The import statement of a config file at this path."""
+    """The implementation of ``import`` for a config file at this path."""
 
     def importing(name: str, globals_=None, locals_=None, fromlist=(), level: int = 0) -> Any:
         if name == "torch" or name.startswith("torch."):
@@ -84,7 +84,7 @@ def _importer(path: Path) -> Callable:
 
 
 def _from_configs(path: Path, name: str, fromlist: tuple[str, ...]) -> types.SimpleNamespace:
-    """``import configs.a.b`` gives configs, ``from configs.a import b`` gives configs.a: as Python has it."""
+    """``import configs.a.b`` returns configs, ``from configs.a import b`` returns configs.a, as in Python."""
     parts = name.split(".")[1:]
     if fromlist and (parts[-1:] and (parts[-1] in DEFAULTS or _beside(path, parts))):
         return _module(path, parts)
@@ -99,7 +99,7 @@ def _from_configs(path: Path, name: str, fromlist: tuple[str, ...]) -> types.Sim
 
 
 def _module(path: Path, parts: list[str]) -> types.SimpleNamespace:
-    """The module configs.PARTS: the file in the tree of ``path`` if there is one, else the defaults known here."""
+    """The module configs.PARTS: the file in the tree of ``path`` if there is one, else our defaults."""
     file = _beside(path, parts)
     if file is not None:
         return types.SimpleNamespace(**_run(file))
@@ -112,7 +112,7 @@ def _module(path: Path, parts: list[str]) -> types.SimpleNamespace:
 
 
 def _beside(path: Path, parts: list[str]) -> Path | None:
-    """configs/PARTS.py of the nearest folder configs/ above the file, or beside it."""
+    """configs/PARTS.py in the nearest folder configs/ above the file, or PARTS.py next to it."""
     for folder in path.resolve().parents:
         file = folder.joinpath(*parts).with_suffix(".py")
         if (folder.name == "configs" or folder == path.resolve().parent) and file.is_file() and file != path.resolve():
@@ -121,7 +121,7 @@ def _beside(path: Path, parts: list[str]) -> Path | None:
 
 
 class _Inert:
-    """Stands for torch: ``torch.device("cuda:0") if torch.cuda.is_available() else torch.device("cpu")`` is a value."""
+    """A placeholder for torch that evaluates ``torch.device("cuda:0") if torch.cuda.is_available() else …``."""
 
     def __init__(self, name: str):
         self._name = name

@@ -1,4 +1,4 @@
-"""What the original's three files of defaults set, for config files that import them."""
+"""The values of the original's three default config files, for config files that import them."""
 
 from collections.abc import Callable
 

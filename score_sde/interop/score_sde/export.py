@@ -1,4 +1,4 @@
-"""Our models in the original's names, for use there."""
+"""Exporting our models under the original's names."""
 
 from pathlib import Path
 
@@ -13,15 +13,15 @@ FORMATS = (".npz", ".safetensors", ".pth")
 
 
 def to_score_sde_pytorch(run: Run) -> dict[str, np.ndarray]:
-    """The state dict that the original's network has, "module." included."""
+    """The state dict of the original's network, including the prefix "module."."""
     return {f"module.{pair.theirs}": pair.to_theirs() for pair in correspondence(run.network)}
 
 
 def export(run: Run, path: str | Path) -> Path:
     """Write the state dict as .npz, .safetensors or .pth. PyTorch is not needed.
 
-    A .pth holds {"model": state dict, "ema": {"shadow_params": the same, in its order}, "step": …}, which is what the
-    original's restore function reads besides the optimizer's state.
+    A .pth contains {"model": state dict, "ema": {"shadow_params": the same, in its order}, "step": …}, as read by the
+    original's restore function, and an empty optimizer state.
     """
     path = Path(path)
     if path.suffix not in FORMATS:
@@ -37,7 +37,7 @@ def export(run: Run, path: str | Path) -> Path:
 
 
 def _checkpoint(run: Run, arrays: dict[str, np.ndarray]) -> dict:
-    """What the original's trainer saves, with an optimizer that has no state."""
+    """A checkpoint of the original's form, with an empty optimizer state."""
     never = ("module.sigmas", "module.all_modules.0.W")  # not in the list of averages
     shadow = [value for name, value in arrays.items() if name not in never]
     ema = {"decay": float(run.config.averages.ema.rate), "num_updates": run.step or 0, "shadow_params": shadow}

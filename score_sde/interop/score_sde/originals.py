@@ -1,6 +1,6 @@
-"""A config in the original's schema, completed: what its code assumes where a config does not say.
+"""Completing a config in the original's schema with the defaults of the original's code.
 
-What the original never read, or what has no meaning here, is left out with a word about it.
+Fields that the original never read, or that have no meaning here, are omitted with a warning.
 """
 
 import difflib
@@ -15,14 +15,14 @@ _REQUIRED = object()
 
 
 def _common() -> dict[str, dict[str, Any]]:
-    """The fields of every model, with what the original's code or its defaults assume where a config does not say."""
+    """The fields of every model, with the defaults of the original's code or default configs."""
     fields = {name: dict(section) for name, section in cifar10().items() if name != "seed"}
     fields["data"] |= {"image_size": _REQUIRED}
     fields["model"] |= {"name": _REQUIRED, "nf": _REQUIRED, "scale_by_sigma": _REQUIRED, "ema_rate": 0.9999}
     fields["model"] |= {"normalization": "GroupNorm", "nonlinearity": "swish"}
     fields["training"] |= {"sde": _REQUIRED}
     fields["sampling"] |= {"method": "pc", "predictor": "euler_maruyama", "corrector": "none"}
-    del fields["model"]["embedding_type"]  # NCSN++ alone reads it
+    del fields["model"]["embedding_type"]  # only NCSN++ reads it
     return fields
 
 
@@ -52,7 +52,7 @@ _OF_NETWORK: dict[str, dict[str, Any]] = {
 _KEPT_IF_GIVEN = {"data.category"}
 _SECTIONS = ("data", "model", "training", "optim", "sampling", "eval")
 
-# What has no meaning here, and why.
+# Fields without meaning here, and the reasons.
 _LEFT_OUT = {
     "device": "JAX finds its devices by itself",
     "data.tfrecords_path": "data come from TFDS or from a folder of images; see config.data",
@@ -66,7 +66,7 @@ _LEFT_OUT = {
 
 
 def completed(original: ConfigDict) -> ConfigDict:
-    """The original's config with every field that its networks, losses and samplers read."""
+    """The original's config with all fields that its networks, losses and samplers read."""
     _check_sections(original)
     name = str(original.get("model", {}).get("name", "")).lower()
     if name not in _OF_NETWORK:
@@ -85,7 +85,7 @@ def completed(original: ConfigDict) -> ConfigDict:
 
 
 def _value(given: Any, section: str, field: str, default: Any) -> Any:
-    """The field as given, in the type of our default."""
+    """The value of a field, in the type of our default."""
     if field not in given:
         if default is _REQUIRED:
             raise ValueError(f"config.{section}.{field} is missing; the original has no default for it")
@@ -113,7 +113,7 @@ def _check_sections(original: ConfigDict) -> None:
 
 
 def _note_the_rest(original: ConfigDict, config: ConfigDict, known: dict) -> None:
-    """Say which fields are not taken over. Fields that another network reads are dropped silently."""
+    """Warn about fields that are not used. Fields that another network reads are dropped silently."""
     notes = []
     elsewhere = {f"model.{field}" for fields in _OF_NETWORK.values() for field in fields}
     if "device" in original:

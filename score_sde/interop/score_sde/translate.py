@@ -1,4 +1,4 @@
-"""From the original's config schema, that of 2021, to ours. What its code had hard-wired is written down as a field."""
+"""Translate the original's config schema of 2021 to ours. Values hard-coded in the original become fields."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,13 +16,13 @@ DATASETS = ("cifar10", "svhn", "celeba", "lsun", "celebahq")
 RESIZED = ("celeba", "celebahq", "lsun")
 
 FFHQ = "data/ffhq"
-"""Where its images are expected; --config.data.path=FOLDER says otherwise."""
+"""The default folder of its images; --config.data.path=FOLDER sets another."""
 
 
 def read_config(path_or_config: str | Path | ConfigDict) -> ConfigDict:
-    """A config in our schema, from a file or a ConfigDict of ours or of the original.
+    """A config in our schema, from a file or a ConfigDict in our schema or the original's.
 
-    A file of the original's imports ``torch`` or its defaults, and a config of it has a section ``model``,
+    The original's config files import ``torch`` or their defaults, and its configs have a section ``model``,
     ``sampling`` or ``eval``; ours have neither.
     """
     if isinstance(path_or_config, ConfigDict):
@@ -35,7 +35,7 @@ def read_config(path_or_config: str | Path | ConfigDict) -> ConfigDict:
 
 
 def is_original(config: Mapping[str, Any] | ConfigDict) -> bool:
-    """Whether a config is in the original's schema; a ValueError if it is in both."""
+    """Whether a config is in the original's schema; a ValueError if it mixes both."""
     theirs = [name for name in MARKS if name in config]
     ours = [name for name in ("network", "sde", "denoiser", "sampler", "evaluation") if name in config]
     if theirs and ours:
@@ -46,7 +46,7 @@ def is_original(config: Mapping[str, Any] | ConfigDict) -> bool:
 
 
 def translate(original: ConfigDict) -> ConfigDict:
-    """The same experiment in our schema."""
+    """Translate a config to our schema."""
     config = completed(original)
     process = _choose(config, "training.sde", {"vesde": "ve", "vpsde": "vp", "subvpsde": "sub_vp"})
     parts = {
@@ -67,7 +67,7 @@ def translate(original: ConfigDict) -> ConfigDict:
 def _data(config: ConfigDict) -> dict[str, Any]:
     data = config.data
     name = data.dataset.lower().replace("-", "")
-    if name == "ffhq":  # the original reads StyleGAN's TFRecords; we read the images that they were made from
+    if name == "ffhq":  # the original reads StyleGAN's TFRecords; we read the images they were made from
         source = {"name": "images", "path": FFHQ, "size": data.image_size}
     elif name in DATASETS:
         source = {"name": name, **({"size": data.image_size} if name in RESIZED else {})}
@@ -84,7 +84,7 @@ def _data(config: ConfigDict) -> dict[str, Any]:
 
 
 def _levels(name: str) -> dict[str, int]:
-    """The original's data are bytes; the digits that we bring along have 17 levels."""
+    """The original's data are bytes; the digits included here have 17 levels."""
     return {"levels": 17 if name == "digits" else 256}
 
 
@@ -111,8 +111,8 @@ def _network(config: ConfigDict) -> dict[str, Any]:
 
 
 def _model_and_loss(config: ConfigDict, process: str) -> dict[str, Any]:
-    """continuous   VE: the score, told σ(t).         Others: the noise, told 999 t.
-    discrete     VE: the score, told the label.    VP: the noise, told the label; its standard deviation from a table.
+    """continuous   VE: the score, from σ(t).         Others: the noise, from 999 t.
+    discrete     VE: the score, from the label.    VP: the noise, from the label; its standard deviation from a table.
     """
     training = config.training
     reduce = "mean" if training.reduce_mean else "half_sum"
@@ -156,7 +156,7 @@ def _training(config: ConfigDict) -> dict[str, Any]:
 
 
 def _sampler(config: ConfigDict, process: str) -> dict[str, Any]:
-    """Hard-wired in the original: N steps of length 1/N from even times, and Langevin's norms over the batch."""
+    """The sampler. The original hard-codes N steps of length 1/N from uniform times, and Langevin's batch norms."""
     sampling = config.sampling
     method = _choose(config, "sampling.method", {"pc": "pc", "ode": "ode"})
     if method == "ode":
@@ -186,7 +186,7 @@ def _sampler(config: ConfigDict, process: str) -> dict[str, Any]:
 
 
 def _choose(config: ConfigDict, path: str, allowed: Mapping[str, Any]) -> Any:
-    """What the text at this path stands for."""
+    """The value that the text at this path selects."""
     section, name = path.split(".")
     value = config[section][name]
     key = value.lower() if isinstance(value, str) else value

@@ -1,8 +1,8 @@
-"""The weights of score_sde_pytorch: which of their tensors is which of ours.
+"""The correspondence between the weights of score_sde_pytorch and ours.
 
 Their networks are flat lists, ``all_modules.{i}``, in the order in which the modules were constructed; ours are
-trees. ``correspondence`` walks our tree in their order and pairs every parameter with its name there, in a form that
-serves both directions.
+trees. ``correspondence`` traverses our tree in their order and pairs every parameter with its name there; the pairs
+work in both directions.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from score_sde.networks.resample import Downsample, Upsample
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """One parameter under both names: theirs is ours with its axes in their order, without those they do not have."""
+    """One parameter under both names: their tensor is ours with permuted axes, without axes that they do not have."""
 
     variable: nnx.Variable
     theirs: str
@@ -54,7 +54,7 @@ def correspondence(network: NCSNpp) -> list[Pair]:
 
 
 def load(network: NCSNpp, state_dict: Mapping[str, Any]) -> None:
-    """Put the tensors of a state dict into the network; a ValueError, and nothing changed, unless every one fits."""
+    """Load the tensors of a state dict into the network; a ValueError, without any change, unless all of them fit."""
     tensors = {name.removeprefix("module."): value for name, value in state_dict.items()}
     if not any(name.startswith("all_modules.") for name in tensors):
         raise ValueError(_not_a_state_dict(list(state_dict)))
@@ -83,7 +83,7 @@ def _in_their_order(network: NCSNpp) -> Iterator[list[Pair]]:
         yield _dense(told.dense_0)
         yield _dense(told.dense_1)
     elif network.embedding_type == "fourier":
-        yield []  # they construct the Fourier layer even where the noise level is not used
+        yield []  # they construct the Fourier layer even if the noise level is not used
     res_block = {"biggan": _biggan_block, "ddpm": _ddpm_block}[network.resblock_type]
     resampling: Callable[[Any], list[Pair]] = res_block if network.resblock_type == "biggan" else _resampling
     yield _conv(network.conv_in)
@@ -112,7 +112,7 @@ def _in_their_order(network: NCSNpp) -> Iterator[list[Pair]]:
         yield _conv(network.head.conv)
 
 
-# One function for each kind of module: its parameters under their names there.
+# One function for each kind of module: its parameters under the original's names.
 
 
 def _pair(variable: nnx.Variable, name: str, axes: tuple[int, ...] | None = None) -> Pair:
@@ -125,18 +125,18 @@ def _under(prefix: str, *parts: list[Pair]) -> list[Pair]:
 
 
 def _conv(conv: Conv) -> list[Pair]:
-    """Kernel (*size, in, out) <-> weight (out, in, *size)."""
+    """kernel (*size, in, out) <-> weight (out, in, *size)."""
     dims = conv.kernel.ndim - 2
     return [_pair(conv.kernel, "weight", (dims + 1, dims, *range(dims))), _pair(conv.bias, "bias")]
 
 
 def _dense(dense: Dense) -> list[Pair]:
-    """Kernel (in, out) <-> weight (out, in)."""
+    """kernel (in, out) <-> weight (out, in)."""
     return [_pair(dense.kernel, "weight", (1, 0)), _pair(dense.bias, "bias")]
 
 
 def _nin(layer: Dense | Conv) -> list[Pair]:
-    """Kernel (in, out), or of a 1x1 convolution, <-> W (in, out)."""
+    """kernel (in, out), or that of a 1x1 convolution, <-> W (in, out)."""
     whole = _pair(layer.kernel, "W")
     return [dataclasses.replace(whole, shape=whole.shape[-2:]), _pair(layer.bias, "b")]
 
@@ -183,13 +183,13 @@ def _output_pyramid(step: OutputSkip | OutputStart | OutputResidual) -> list[lis
     return [_norm(step.head.norm), _conv(step.head.conv)] if hasattr(step, "head") else [_resampling(step.upsample)]
 
 
-# What does not fit, and why.
+# Errors about tensors that do not fit.
 
 _UNUSED = re.compile(r"all_modules\.(0\.W|\d+\.Dense_0\.(weight|bias))")
 
 
 def _without_effect(network: NCSNpp, name: str) -> bool:
-    """Tensors that the original keeps though its output does not depend on them, for this network."""
+    """Whether the original stores this tensor although the output of this network does not depend on it."""
     if name == "sigmas":
         return network.sigmas is None
     return network.noise_embedding is None and _UNUSED.fullmatch(name) is not None

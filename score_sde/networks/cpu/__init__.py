@@ -1,9 +1,9 @@
-"""What XLA's CPU backend needs to be fast: GPUs and TPUs get plain ``lax`` from here.
+"""Optimisations for XLA's CPU backend; GPUs and TPUs use plain ``lax``.
 
-XLA computes the gradient of a convolution as another convolution with permuted axes, for which its CPU backend has a naive
-loop nest inside ``lax.scan`` and ``lax.while_loop``, 100 times slower (``experiments/benchmarks/networks.md``). ``conv`` has
-gradients that are plain channels-last convolutions, and Winograd's algorithm where it has fewer multiplications.
-``written`` gives a sum one place in memory. Both work in forward and reverse mode, to any order.
+XLA computes the gradient of a convolution as a convolution with permuted axes. Inside ``lax.scan`` and
+``lax.while_loop`` its CPU backend uses a naive loop nest for it, 100 times slower
+(``experiments/benchmarks/networks.md``). The gradients of ``conv`` are plain channels-last convolutions, or Winograd's
+algorithm where it is faster. ``written`` stores a sum in memory. Both work in forward and reverse mode, to any order.
 """
 
 from score_sde.networks.cpu.convolution import conv

@@ -1,7 +1,7 @@
-"""Convolutions whose gradients are plain channels-last convolutions on a CPU, or Winograd's.
+"""Convolutions whose gradients on a CPU are plain channels-last convolutions, or Winograd's.
 
 y[o] = Σ_k x[o·stride + k − lo] w[k]                   along each spatial axis, for padding (lo, hi)
-dx[i] = Σ_k dy[o] w[k]  over (o, k) with o·stride + k − lo = i: a convolution of dy with w turned round
+dx[i] = Σ_k dy[o] w[k]  over (o, k) with o·stride + k − lo = i: a convolution of dy with w reversed
 dw[k] = Σ_o x[o·stride + k − lo] dy[o]: a convolution of x with dy as the kernel, batch and channels exchanged
 """
 
@@ -19,14 +19,14 @@ Padding: TypeAlias = tuple[tuple[int, int], ...]
 
 
 class Geometry(NamedTuple):
-    """What y, dx and dw are told besides their operands."""
+    """The static arguments of y, dx and dw."""
 
     stride: int
     padding: Padding
     size: tuple[int, ...]
-    """Of x along its spatial axes."""
+    """The spatial sizes of x."""
     kernel: tuple[int, ...]
-    """Of w along its spatial axes."""
+    """The spatial sizes of w."""
 
 
 def conv(
@@ -39,7 +39,7 @@ def conv(
     return _y(x, w, geometry=Geometry(stride, padding, x.shape[1:-1], w.shape[:-2]))
 
 
-# As XLA does it.
+# XLA's implementation.
 
 
 def _direct(x: Array, w: Array, geometry: Geometry) -> Array:
@@ -56,7 +56,7 @@ def _direct_dw(x: Array, dy: Array, geometry: Geometry) -> Array:
     return jax.linear_transpose(lambda w: _direct(x, w, geometry), w)(dy)[0]
 
 
-# As a CPU is fast. The permuted operands stand behind a barrier, so that XLA cannot fold the permutation back in.
+# The implementation for CPUs. A barrier around the permuted operands prevents XLA from undoing the permutation.
 
 
 def _cpu(x: Array, w: Array, geometry: Geometry) -> Array:
@@ -91,7 +91,7 @@ def _cpu_dw(x: Array, dy: Array, geometry: Geometry) -> Array:
 
 
 def _convolution(x: Array, w: Array, stride: int, padding: Padding, spread: int = 1, dilation: int = 1) -> Array:
-    """``spread`` − 1 zeros between the entries of x, ``dilation`` − 1 between those of w."""
+    """Insert ``spread`` − 1 zeros between the entries of x, ``dilation`` − 1 between those of w."""
     dims = x.ndim - 2
     letters = "DHW"[-dims:]
     return lax.conv_general_dilated(

@@ -1,12 +1,12 @@
-"""Linear and bilinear functions with transposes of our own.
+"""Linear and bilinear functions with custom transposes.
 
-``jax.custom_vjp`` would rule out forward mode. A JAX primitive that is declared bilinear has its JVP by linearity, and its
-transposes by the rules that it is given.
+``jax.custom_vjp`` would rule out forward mode. A JAX primitive that is declared bilinear has its JVP by linearity, and
+its transposes by the given rules.
 
     T(x, w, dy) = Σ y(x, w) · dy,      y = ∂T/∂dy,   dx = ∂T/∂x,   dw = ∂T/∂w
 
-is linear in each of x, w and dy. The three derivatives are bilinear, and each is a transpose of the others: so they are
-closed under differentiation in both modes.
+is linear in each of x, w and dy. The three derivatives are bilinear, and each is a transpose of the others, so they
+are closed under differentiation in both modes.
 """
 
 import functools
@@ -24,7 +24,7 @@ from jaxtyping import Array
 class Form(NamedTuple):
     """One of the derivatives, as a function (a, b, **static) for CPUs and one for all other platforms.
 
-    ``free``: for each operand, (its axis that the other operand does not have, that axis of the result).
+    ``free``: for each operand, (the axis that only it has, the corresponding axis of the result).
     """
 
     cpu: Callable[..., Array]
@@ -66,7 +66,7 @@ def _lower(primitive: Primitive, cpu: Callable, default: Callable) -> None:
 
 
 def _kind(function: Callable, *operands: Any, **static: Any) -> Any:
-    """The result's type: that of an operand, which has as many axes and varies over the same mesh axes."""
+    """The type of the result: that of an operand, which has the same rank and varies over the same mesh axes."""
     arrays = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in operands]
     return operands[0].update(
         shape=jax.eval_shape(functools.partial(function, **static), *arrays).shape, weak_type=False
@@ -79,7 +79,7 @@ def _compiled(primitive: Primitive, **static: Any) -> Callable:
 
 
 def _bind(primitive: Primitive, *operands: Array, **static: Any) -> Array:
-    """Inside ``jax.shard_map`` both operands must vary over the same mesh axes."""
+    """In ``jax.shard_map``, make both operands vary over the same mesh axes."""
     axes = frozenset().union(*map(_varying, operands))
     alike = [lax.pcast(a, tuple(axes - _varying(a)), to="varying") if axes - _varying(a) else a for a in operands]
     return primitive.bind(*alike, **static)
@@ -93,7 +93,7 @@ def _varying(a: Array) -> frozenset:
 
 
 def _batched(primitive: Primitive, form: Form, operands: tuple, dims: tuple, **static: Any) -> tuple[Array, int]:
-    """``jax.vmap``: one mapped operand's extra axis joins its free axis. With both mapped JAX's own rules take over."""
+    """The rule for ``jax.vmap``: the batch axis of one operand joins its free axis; with two, JAX's own rules apply."""
     mapped = [i for i, dim in enumerate(dims) if dim is not None]
     if len(mapped) == 2:
         both = jax.vmap(
@@ -111,13 +111,13 @@ def _batched(primitive: Primitive, form: Form, operands: tuple, dims: tuple, **s
 
 
 def _join(a: Array, axis: int) -> Array:
-    """The first axis moved into another one, which is counted without it."""
+    """Merge the first axis into another, whose index does not count it."""
     axis %= a.ndim - 1
     a = jnp.moveaxis(a, 0, axis)
     return a.reshape(*a.shape[:axis], -1, *a.shape[axis + 2 :])
 
 
 def _part(a: Array, axis: int, size: int) -> Array:
-    """The inverse: an axis of this size taken out to the front."""
+    """The inverse: move an axis of this size to the front."""
     axis %= a.ndim
     return jnp.moveaxis(a.reshape(*a.shape[:axis], size, -1, *a.shape[axis + 1 :]), axis, 0)

@@ -1,13 +1,13 @@
 """Convolutions of size 3 with fewer multiplications: Winograd's F(2, 3) along every spatial axis.
 
-Two neighbours of y[o] = Σ_k x[o + k − 1] w[k] see four entries of x, and cost four products in place of six:
+Two adjacent entries of y[o] = Σ_k x[o + k − 1] w[k] depend on four entries of x and cost four products instead of six:
 
     y = Aᵀ (G w ⊙ Bᵀ x),    Bᵀ x = (x_0 − x_2,  x_1 + x_2,  x_2 − x_1,  x_1 − x_3)
                             G w  = (w_0,  (w_0 + w_1 + w_2)/2,  (w_0 − w_1 + w_2)/2,  w_2)
                             Aᵀ m = (m_0 + m_1 + m_2,  m_1 − m_2 − m_3)
 
-Along both axes of an image that is 16 in place of 36, and over channels each ⊙ is a matrix product. Errors of rounding
-are those of the direct sum. Each function is kept apart, else XLA would make x again for each of its sixteen uses.
+For both axes of an image that is 16 instead of 36, and over channels each ⊙ is a matrix product. Rounding errors are
+those of the direct sum. ``apart`` prevents XLA from recomputing x for each of its sixteen uses.
 
 Lavin and Gray 2016, Fast algorithms for convolutional neural networks (arXiv 1509.09308).
 """
@@ -22,11 +22,11 @@ from jaxtyping import Array, Float
 from score_sde.networks.cpu.written import apart
 
 G = np.array([[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]])
-CHANNELS, TILES = 64, 32  # from where on it pays, measured in experiments/benchmarks/networks.md
+CHANNELS, TILES = 64, 32  # the break-even sizes, measured in experiments/benchmarks/networks.md
 
 
 def is_faster(a: Array, kernel: tuple[int, ...], stride: int, padding: tuple[tuple[int, int], ...]) -> bool:
-    """Whether a convolution has this form, and is large enough to gain by it on a CPU. ``a``: its x or its dy."""
+    """Whether a convolution has this form and is large enough to be faster on a CPU. ``a``: its x or its dy."""
     *size, channels, out = kernel
     even = all(n % 2 == 0 for n in a.shape[1:-1])
     fits = stride == 1 and all(around == (1, 1) for around in padding) and len(size) > 1 and set(size) == {3}
@@ -46,7 +46,7 @@ def conv(
 def input_gradient(
     dy: Float[Array, "batch *spatial out"], w: Float[Array, "*size channels out"]
 ) -> Float[Array, "batch *spatial channels"]:
-    """dx[i] = Σ_k dy[i − k + 1] w[k]ᵀ: the same of dy, with w turned round."""
+    """dx[i] = Σ_k dy[i − k + 1] w[k]ᵀ: the convolution of dy with w reversed."""
     return _products(dy, _weights(G[:, ::-1], w), 2)
 
 
@@ -68,7 +68,7 @@ def _products(x: Array, u: Float[Array, "fours rows columns"], contracted: int) 
     v = _seen(x)
     m = lax.dot_general(v.reshape(4**dims, -1, v.shape[-1]), u, (((2,), (contracted,)), ((0,), (0,))))
     m = m.reshape(*v.shape[:-1], -1)
-    for axis in range(dims):  # m has a leading axis of fours for each spatial axis that is not joined yet
+    for axis in range(dims):  # m has a leading axis of size 4 for each remaining spatial axis
         m = jnp.stack([m[0] + m[1] + m[2], m[1] - m[2] - m[3]], dims + 1 + axis)
     return m.reshape(*x.shape[:-1], -1)
 
@@ -79,9 +79,9 @@ def _weights(g: np.ndarray, w: Float[Array, "*size channels out"]) -> Float[Arra
 
 
 def _seen(x: Float[Array, "batch *spatial channels"]) -> Float[Array, "*fours_batch_pairs channels"]:
-    """Bᵀ x: along every spatial axis x[2p + (0, 1, 2, 1)] ± x[2p + (2, 2, 1, 3)] for pair p of x with its border.
+    """Bᵀ x: along every spatial axis x[2p + (0, 1, 2, 1)] ± x[2p + (2, 2, 1, 3)] for pair p of the padded x.
 
-    Written with indices, all axes are one loop for XLA; stacked slices would be a loop each, and compile for as long.
+    With indexing, XLA makes one loop over all axes; stacked slices would make one each and take longer to compile.
     """
     dims = x.ndim - 2
     x = jnp.pad(x, [(0, 0), *[(1, 1)] * dims, (0, 0)])

@@ -1,7 +1,7 @@
-"""What XLA's CPU backend must not fuse, because it would compute it again for each of its readers.
+"""Barriers that keep XLA's CPU backend from recomputing a value for each of its uses.
 
-XLA fuses a sum into every operation that reads it, with all the sums that it was made from: the fifth residual block of
-a level reads five arrays where one would do, four times over. These two functions give a value one place in memory.
+XLA fuses a sum, together with the sums in it, into every operation that uses it: the fifth residual block of a level
+reads five arrays instead of one, four times over. These two functions store a value in memory.
 """
 
 import functools
@@ -15,7 +15,7 @@ from score_sde.networks.cpu.primitives import self_adjoint
 
 
 def apart(function: Callable[..., Array]) -> Callable[..., Array]:
-    """The function as one computation, which XLA neither inlines nor fuses with what stands around it."""
+    """The function as a separate computation, which XLA neither inlines nor fuses with other operations."""
     compiled = jax.jit(function)
     return functools.wraps(function)(lambda *operands: set_xla_metadata(compiled(*operands), inlineable="false"))
 
@@ -25,4 +25,4 @@ def _identity(x: Array) -> Array:
 
 
 written = self_adjoint("written", apart(_identity), _identity)
-"""x, and its tangents and cotangents, written to memory once by a CPU. GPUs and TPUs fuse as they like."""
+"""x; on a CPU, it and its tangents and cotangents are stored in memory. GPUs and TPUs may fuse freely."""
