@@ -20,11 +20,11 @@ the same command again to go on).
 """
 
 import argparse
-import functools
+import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     overrides, rest = _split(words)
     if {"--help", "-help", "-h"} & set(rest):
         _help(rest, overrides)
-    app.run(functools.partial(_guarded, overrides=overrides), [program, *rest])
-
-
-def _guarded(arguments: Sequence[str], overrides: dict[str, str]) -> None:
-    """Run one mode; an error is one paragraph without a traceback."""
+    more = app.parse_flags_with_usage([program, *rest])[1:]
     options = flags.FLAGS
     logging.set_verbosity(logging.WARNING)  # Orbax logs a lot
-    try:
-        if len(arguments) > 1:
-            raise ValueError(f"{arguments[1]!r} is no option; options begin with --, see --help")
+    with _errors_in_one_paragraph(options.traceback):
+        if more:
+            raise ValueError(f"{more[0]!r} is no option; options begin with --, see --help")
         if options.workdir is None:
             raise ValueError("give --workdir=DIR, the folder of the run")
         workdir = Path(options.workdir)
@@ -88,8 +84,15 @@ def _guarded(arguments: Sequence[str], overrides: dict[str, str]) -> None:
             experiment.evaluate(config, workdir, options.eval_folder)
         else:
             experiment.sample(config, workdir, options.eval_folder, options.num_samples)
+
+
+@contextlib.contextmanager
+def _errors_in_one_paragraph(traceback: bool) -> Iterator[None]:
+    """An error ends the process with its message, without a traceback unless asked for."""
+    try:
+        yield
     except (ValueError, TypeError, OSError, RuntimeError) as error:
-        if options.traceback:
+        if traceback:
             raise
         sys.exit(f"error: {error}")
 

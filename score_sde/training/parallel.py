@@ -13,7 +13,6 @@ neither.
 """
 
 import dataclasses
-import functools
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -114,21 +113,22 @@ class Parallel:
         The state is donated, the frozen arrays are not. A new number of batches triggers a new compilation.
         """
 
-        def one(frozen: Arrays, key: Key[Array, ""], state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-            if self.strategy == "pmap":
-                batch = jax.lax.all_gather(batch, AXIS, tiled=True)
-            return train_step(state, frozen, batch, example_keys(key, state.step, batch["position"]))
-
         def program(
             state: TrainState, frozen: Arrays, batches: Sequence[Batch], key: Key[Array, ""]
         ) -> tuple[TrainState, Metrics]:
             state, frozen = self._laid_out(state), self._laid_out(frozen)
+            if self.strategy == "pmap":
+                batches = jax.lax.all_gather(tuple(batches), AXIS, tiled=True)
             if len(batches) == 1:  # XLA optimises better without a loop
-                state, metrics = one(frozen, key, state, batches[0])
+                keys = example_keys(key, state.step, batches[0]["position"])
+                state, metrics = train_step(state, frozen, batches[0], keys)
                 metrics = jax.tree.map(lambda a: a[None], metrics)
             else:
-                rows = jax.tree.map(lambda *rows: jnp.stack(rows), *batches)
-                state, metrics = jax.lax.scan(functools.partial(one, frozen, key), state, rows)
+
+                def one(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+                    return train_step(state, frozen, batch, example_keys(key, state.step, batch["position"]))
+
+                state, metrics = jax.lax.scan(one, state, jax.tree.map(lambda *rows: jnp.stack(rows), *batches))
             return self._laid_out(state), self._whole(metrics)
 
         return jax.jit(program, donate_argnums=0) if self.strategy == "mesh" else self._over_copies(program)

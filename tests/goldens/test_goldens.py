@@ -81,7 +81,7 @@ CASES = {
     "vp_discrete": lambda folder: original("vp/ddpm/cifar10", folder),
     "subvp": lambda folder: original("subvp/cifar10_ddpmpp_continuous", folder),
 }
-QUICK = ("toy", "digits_conditional")
+QUICK = ("toy",)
 
 
 @pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=slow) for n in CASES])

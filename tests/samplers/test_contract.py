@@ -27,7 +27,7 @@ SAMPLERS = {
     "dpm_solver sde": lambda *a, **k: S.dpm_solver(*a, steps=6, order=2, stochasticity=1.0, **k),
     "unipc": lambda *a, **k: S.unipc(*a, steps=6, **k),
     "ode": lambda *a, **k: S.ode(*a, rtol=1e-6, atol=1e-6, **k),
-    "adaptive_sde": lambda *a, **k: S.adaptive_sde(*a, rtol=0.1, atol=0.1, **k),
+    "adaptive_sde": lambda *a, **k: S.adaptive_sde(*a, rtol=0.01, atol=0.01, **k),
 }
 FIXED = [name for name in SAMPLERS if name not in ("ode", "adaptive_sde")]
 
@@ -38,11 +38,13 @@ def sampler(request):
 
 
 def test_sample_i_depends_on_key_and_i_alone(sampler):
+    """To rounding; where steps are chosen by the error, rounding may change them, which moves x by the tolerance."""
+    atol = 0.02 if sampler is SAMPLERS["adaptive_sde"] else 1e-4
     all_ = sampler(MODEL, KEY, 6, (2,))
     part = sampler(MODEL, KEY, 3, (2,), start=2)
-    np.testing.assert_allclose(part.x, all_.x[2:5], atol=1e-4)
+    np.testing.assert_allclose(part.x, all_.x[2:5], atol=atol)
     chosen = sampler(MODEL, KEY, 3, (2,), start=jnp.array([5, 0, 3]))
-    np.testing.assert_allclose(chosen.x, all_.x[jnp.array([5, 0, 3])], atol=1e-4)
+    np.testing.assert_allclose(chosen.x, all_.x[jnp.array([5, 0, 3])], atol=atol)
     assert (np.asarray(part.index) == [2, 3, 4]).all()
     assert (np.asarray(all_.failed_at) == -1).all()
     assert int(all_.calls) >= int(np.max(all_.nfe))
