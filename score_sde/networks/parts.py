@@ -109,7 +109,7 @@ class Parts:
 
     def way_down(
         self, nf: int, ch_mult: Sequence[int], num_res_blocks: int, attended: Sequence[bool]
-    ) -> tuple[nnx.List, list[int]]:
+    ) -> tuple[Sequence[DownLevel], list[int]]:
         """The levels of the encoder, and the channels of the skip features; the last are those of its output."""
         levels: nnx.List[DownLevel] = nnx.List()
         h, pyramid, kept = nf, self.channels, [nf]
@@ -131,7 +131,7 @@ class Parts:
 
     def way_up(
         self, nf: int, ch_mult: Sequence[int], num_res_blocks: int, attended: Sequence[bool], kept: Sequence[int]
-    ) -> tuple[nnx.List, int]:
+    ) -> tuple[Sequence[UpLevel], int]:
         """The levels of the decoder, from the lowest to the highest, with skip features; the channels of its output."""
         levels: nnx.List[UpLevel] = nnx.List()
         rest, h, pyramid = list(kept), kept[-1], 0
