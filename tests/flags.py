@@ -2,7 +2,12 @@
 that are quicker so.
 """
 
-QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+from importlib.metadata import version
+
+OPTIONS: dict[str, int | bool] = {"xla_backend_optimization_level": 0}
+if version("jaxlib").startswith("0.10."):  # later ones have no other emitters
+    OPTIONS["xla_cpu_use_fusion_emitters"] = False
+QUICK = " ".join(f"--{name}={str(value).lower()}" for name, value in OPTIONS.items())
 
 
 def devices(number: int) -> str:

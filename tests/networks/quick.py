@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from tests.flags import OPTIONS
+
 # Compilation without optimisation: these programs run once.
-quick_jit = functools.partial(
-    jax.jit, compiler_options={"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-)
+quick_jit = functools.partial(jax.jit, compiler_options=OPTIONS)
 
 
 def draw(make: Callable[[], nnx.Module], seed: int = 0) -> nnx.Module:
