@@ -10,7 +10,7 @@ from score_sde.checks import require
 BLOCK = 2048
 
 
-def squared(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "n m"]:
+def squared(one: Float[np.ndarray, "n _d"], other: Float[np.ndarray, "m _d"]) -> Float[np.ndarray, "n m"]:
     """‖x − y‖² in float64."""
     x, y = np.asarray(one, np.float64), np.asarray(other, np.float64)
     gap = -2 * x @ y.T
@@ -19,7 +19,7 @@ def squared(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "m d"]) -> F
 
 
 def blocks(
-    one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "m d"]
+    one: Float[np.ndarray, "n _d"], other: Float[np.ndarray, "m _d"]
 ) -> Iterator[tuple[slice, Float[np.ndarray, "rows m"]]]:
     """(rows, their squared distances to all of ``other``), block by block, after a common mean is subtracted."""
     check(one, other)
@@ -31,7 +31,7 @@ def blocks(
 
 
 def nearest(
-    one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "m d"]
+    one: Float[np.ndarray, "n _d"], other: Float[np.ndarray, "m _d"]
 ) -> tuple[Int[np.ndarray, "n"], Float[np.ndarray, "n"]]:
     """(the index of the nearest of ``other``, the distance to it) for each row."""
     index, distance = np.zeros(len(one), int), np.zeros(len(one))
@@ -41,7 +41,7 @@ def nearest(
     return index, distance
 
 
-def radii(sample: Float[np.ndarray, "n d"], k: int) -> Float[np.ndarray, "n"]:
+def radii(sample: Float[np.ndarray, "n _d"], k: int) -> Float[np.ndarray, "n"]:
     """The distance of each row to its k-th nearest neighbour in the same sample."""
     require(1 <= k < len(sample), f"k = {k}; allowed: from 1 to below the number of samples, {len(sample)}")
     found = np.zeros(len(sample))

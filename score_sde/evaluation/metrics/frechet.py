@@ -21,7 +21,7 @@ from score_sde.checks import require
 from score_sde.evaluation.metrics.estimate import Estimate
 from score_sde.evaluation.metrics.moments import Moments
 
-Features = Float[np.ndarray, "n d"]
+Features = Float[np.ndarray, "_n _d"]
 
 
 def frechet(one: Features | Moments, other: Features | Moments) -> float:
@@ -63,10 +63,11 @@ def frechet_infinity(
 def standard_error(one: Features, other: Features | Moments) -> float | None:
     """Of FD by the delta method; None where a sample has no more members than dimensions."""
     a, b = _moments(one), _moments(other)
-    if min(a.n, b.n) <= len(a.mean):
+    known = isinstance(other, Moments)
+    if (a.n if known else min(a.n, b.n)) <= len(a.mean):
         return None
     variance = np.var(_influence(np.asarray(one, np.float64), a, b), ddof=1) / a.n
-    if not isinstance(other, Moments):
+    if not known:
         variance += np.var(_influence(np.asarray(other, np.float64), b, a), ddof=1) / b.n
     return float(np.sqrt(variance))
 

@@ -13,7 +13,7 @@ from score_sde.checks import require
 from score_sde.evaluation.metrics.distances import BLOCK, check, squared
 from score_sde.evaluation.metrics.estimate import Estimate
 
-Features = Float[np.ndarray, "n d"]
+Features = Float[np.ndarray, "_n _d"]
 Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 

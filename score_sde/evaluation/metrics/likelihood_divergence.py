@@ -6,10 +6,10 @@ from scipy.special import logsumexp
 
 from score_sde.evaluation.metrics.distances import blocks, check
 
-Features = Float[np.ndarray, "n d"]
+Features = Float[np.ndarray, "_n _d"]
 
 
-def fld(train: Features, test: Features, generated: Features, *, iterations: int = 50) -> float:
+def fld(train: Features, test: Features, generated: Features, *, iterations: int = 50, seed: int = 0) -> float:
     """100 (ℓ(generated) − ℓ(half of train)), with ℓ(c) the negative log-likelihood per dimension of the held-out features
     under a mixture of Gaussians with centres c.
 
@@ -20,8 +20,8 @@ def fld(train: Features, test: Features, generated: Features, *, iterations: int
     check(train, test, generated)
     mean, deviation = train.mean(axis=0), train.std(axis=0)
     train, test, generated = ((x - mean) / np.where(deviation > 0, deviation, 1) for x in (train, test, generated))
-    half = len(train) // 2
-    baseline = negative_log_likelihood(train[:half], train[half:], test, iterations)
+    one, other = np.array_split(np.random.default_rng(seed).permutation(train), 2)
+    baseline = negative_log_likelihood(one, other, test, iterations)
     return 100 * (negative_log_likelihood(generated, train, test, iterations) - baseline)
 
 

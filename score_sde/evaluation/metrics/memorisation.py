@@ -8,7 +8,7 @@ from scipy.stats import rankdata
 from score_sde.checks import require
 from score_sde.evaluation.metrics.distances import nearest, radii
 
-Features = Float[np.ndarray, "n d"]
+Features = Float[np.ndarray, "_n _d"]
 
 
 def authpct(train: Features, generated: Features) -> float:

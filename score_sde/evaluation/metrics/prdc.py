@@ -24,7 +24,7 @@ class PRDC(NamedTuple):
     """The share of real balls with a generated sample inside."""
 
 
-def prdc(real: Float[np.ndarray, "n d"], generated: Float[np.ndarray, "m d"], k: int = 5) -> PRDC:
+def prdc(real: Float[np.ndarray, "n _d"], generated: Float[np.ndarray, "m _d"], k: int = 5) -> PRDC:
     """All four with the same k: 3 is usual for precision and recall, 5 for density and coverage."""
     real_radius, generated_radius = radii(real, k), radii(generated, k)
     inside_real = np.zeros(len(generated), int)

@@ -1,12 +1,13 @@
 """How similar two images are: PSNR, SSIM (Wang et al. 2004) and MS-SSIM (Wang et al. 2003). Images are (n, h, w, c)."""
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
 from score_sde.checks import require
 
-Images = Float[Array, "n height width channels"]
+Images = Float[Array | np.ndarray, "n height width channels"]
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
@@ -32,7 +33,8 @@ def ms_ssim(one: Images, other: Images, *, span: float = 1.0) -> Float[Array, "n
         last = scale == len(WEIGHTS) - 1
         value = jnp.mean(luminance * structure if last else structure, axis=(1, 2, 3))
         result = result * jnp.maximum(value, 0) ** weight
-        one, other = (_halved(x) for x in (one, other))
+        if not last:
+            one, other = _halved(one), _halved(other)
     return result
 
 

@@ -8,7 +8,7 @@ from score_sde.evaluation.metrics.estimate import Estimate
 
 
 def sliced_w2(
-    one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "m d"], *, slices: int = 1000, seed: int = 0
+    one: Float[np.ndarray, "n _d"], other: Float[np.ndarray, "m _d"], *, slices: int = 1000, seed: int = 0
 ) -> Estimate:
     """√(E_θ W₂²(θᵀx, θᵀy)) over random directions θ; the error is that of the number of directions alone."""
     check(one, other)

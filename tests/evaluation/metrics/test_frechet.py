@@ -93,7 +93,7 @@ def test_intervals_of_ninety_percent_contain_the_truth(d, n, draws):
     inside, values, plain = 0, [], []
     for _ in range(draws):
         a, b = m1 + r1 * draw.normal(size=(n, d)), m2 + r2 * draw.normal(size=(n, d))
-        found = frechet_jackknife(a, b)
+        found = frechet_jackknife(a, b, splits=2)
         low, high = found.interval(0.9)
         inside += low <= truth <= high
         values.append(found.value)
