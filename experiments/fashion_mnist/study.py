@@ -21,7 +21,7 @@ import numpy as np
 import score_sde as ss
 from score_sde import plots
 from score_sde.evaluation import BitsPerDim, Subject, evaluate, examples
-from score_sde.evaluation.frechet import frechet
+from score_sde.evaluation.metrics import frechet
 
 HERE = Path(__file__).parent
 SAMPLERS = {

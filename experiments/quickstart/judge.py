@@ -23,7 +23,7 @@ import scipy.optimize
 
 import score_sde as ss
 from score_sde.evaluation import BitsPerDim, Subject, evaluate, examples
-from score_sde.evaluation.frechet import frechet
+from score_sde.evaluation.metrics import frechet
 from score_sde.experiment import Run
 
 LIMITS = {"recognised": (0.6, np.inf), "frechet": (0, 1.5), "rarest": (0.03, 1), "commonest": (0, 0.2)}
