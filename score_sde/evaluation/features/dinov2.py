@@ -121,15 +121,27 @@ def _from_hub(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def _from_hugging_face(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Our arrays from the names of transformers' Dinov2Model."""
-    state = {name.removeprefix("dinov2."): value for name, value in state.items()}
+    """Our arrays from the names of transformers' Dinov2Model, those of its versions 4 and 5."""
+    attention = "attention.attention"
+    renamed = {
+        "q_proj": "attention.query",
+        "k_proj": "attention.key",
+        "v_proj": "attention.value",
+        "o_proj": "output.dense",
+    }
+
+    def earlier(name: str) -> str:
+        for new, old in renamed.items():
+            name = name.replace(f"attention.{new}.", f"attention.{old}.")
+        return name.removeprefix("dinov2.")
+
+    state = {earlier(name): value for name, value in state.items()}
     depth = 1 + max((int(name.split(".")[2]) for name in state if name.startswith("encoder.layer.")), default=-1)
 
     def each(*parts: str) -> list[Any]:
         found = [[state.get(f"encoder.layer.{i}.{part}") for part in parts] for i in range(depth)]
         return [None if any(a is None for a in row) else np.concatenate([np.asarray(a) for a in row]) for row in found]
 
-    attention = "attention.attention"
     layers = {
         f"qkv.{ours}": each(*(f"{attention}.{part}.{theirs}" for part in ("query", "key", "value")))
         for ours, theirs in (("kernel", "weight"), ("bias", "bias"))

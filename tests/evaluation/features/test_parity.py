@@ -50,7 +50,14 @@ def inception_file(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("mode", "output"), [("tf", "pool3"), ("tf", "logits"), ("tf", "spatial"), ("pytorch-fid", "pool3")]
+    ("mode", "output"),
+    [  # logits are linear in pool3
+        ("tf", "logits"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (("tf", "pool3"), ("tf", "spatial"), ("pytorch-fid", "pool3"))
+        ),
+    ],
 )
 def test_inception(recorded, inception_file, mode, output):
     close(inception(inception_file, mode=mode, output=output)(images(2, 32)), recorded[f"inception/{mode}/{output}"])
@@ -83,9 +90,9 @@ def test_dinov2_of_torch_hub_is_the_same_under_other_names(tmp_path):
     for i in range(2):
         layer = f"encoder.layer.{i}"
         for part in ("weight", "bias"):
-            qkv = [theirs[f"{layer}.attention.attention.{name}.{part}"] for name in ("query", "key", "value")]
+            qkv = [theirs[f"{layer}.attention.{name}_proj.{part}"] for name in "qkv"]
             hub[f"blocks.{i}.attn.qkv.{part}"] = np.concatenate(qkv)
-            hub[f"blocks.{i}.attn.proj.{part}"] = theirs[f"{layer}.attention.output.dense.{part}"]
+            hub[f"blocks.{i}.attn.proj.{part}"] = theirs[f"{layer}.attention.o_proj.{part}"]
             for name in ("mlp.fc1", "mlp.fc2", "norm1", "norm2"):
                 hub[f"blocks.{i}.{name}.{part}"] = theirs[f"{layer}.{name}.{part}"]
         for k in (1, 2):
@@ -96,6 +103,24 @@ def test_dinov2_of_torch_hub_is_the_same_under_other_names(tmp_path):
     one = dinov2(tmp_path / "hub.safetensors", offset=0.0)(x)
     np.testing.assert_allclose(one, dinov2(tmp_path / "theirs.safetensors")(x), rtol=1e-6)
     assert np.abs(dinov2(tmp_path / "hub.safetensors")(x) - one).max() > 1e-5
+
+
+def test_files_of_transformers_4_have_other_names(tmp_path):
+    theirs = state(SHAPES["dinov2"])
+    names = {
+        "q_proj": "attention.query",
+        "k_proj": "attention.key",
+        "v_proj": "attention.value",
+        "o_proj": "output.dense",
+    }
+    old = {}
+    for name, value in theirs.items():
+        for new, before in names.items():
+            name = name.replace(f"attention.{new}", f"attention.{before}")
+        old[f"dinov2.{name}"] = value
+    safetensors.write(tmp_path / "old.safetensors", old)
+    safetensors.write(tmp_path / "new.safetensors", theirs)
+    assert dinov2(tmp_path / "old.safetensors").hash == dinov2(tmp_path / "new.safetensors").hash
 
 
 def test_position_embeddings_as_torch_hub_resizes_them(recorded):
