@@ -49,7 +49,7 @@ def resized_positions(positions: np.ndarray, side: int, offset: float) -> np.nda
     matrix = _bicubic_matrix(old, side, old / (side + offset))
     grid = positions[1:].reshape(old, old, -1)
     resized = np.einsum("ih,jw,hwc->ijc", matrix, matrix, grid).reshape(side * side, -1)
-    return np.float32(np.concatenate([positions[:1], resized]))
+    return np.concatenate([positions[:1], resized]).astype(np.float32)
 
 
 def _bicubic_matrix(old: int, new: int, step: float) -> np.ndarray:

@@ -56,10 +56,10 @@ def folded(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
             for part in ("weight", "bias", "running_mean", "running_var")
         )
         factor = gamma / np.sqrt(variance + EPSILON)
-        weights[f"{ours}.kernel"] = np.float32(w * factor)
-        weights[f"{ours}.bias"] = np.float32(beta - mean * factor)
-    weights["logits.kernel"] = np.float32(np.asarray(state["_fc.weight"]).T)
-    weights["logits.bias"] = np.float32(state["_fc.bias"])
+        weights[f"{ours}.kernel"] = np.asarray(w * factor, np.float32)
+        weights[f"{ours}.bias"] = np.asarray(beta - mean * factor, np.float32)
+    weights["logits.kernel"] = np.asarray(state["_fc.weight"], np.float32).T
+    weights["logits.bias"] = np.asarray(state["_fc.bias"], np.float32)
     return weights
 
 

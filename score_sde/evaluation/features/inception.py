@@ -66,9 +66,9 @@ def folded(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
             for part in ("weight", "bias", "running_mean", "running_var")
         )
         factor = gamma / np.sqrt(variance + EPSILON)
-        weights[f"{name}.kernel"] = np.float32(kernel * factor)
-        weights[f"{name}.bias"] = np.float32(beta - mean * factor)
-    weights["fc.kernel"] = np.float32(np.asarray(state["fc.weight"]).T)
+        weights[f"{name}.kernel"] = np.asarray(kernel * factor, np.float32)
+        weights[f"{name}.bias"] = np.asarray(beta - mean * factor, np.float32)
+    weights["fc.kernel"] = np.asarray(state["fc.weight"], np.float32).T
     return weights
 
 
