@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from score_sde.checkpoints import store
 from score_sde.checkpoints.states import CHECKPOINTS, FORMAT, SNAPSHOTS
@@ -56,7 +56,7 @@ def save(workdir: str | Path, step: int, groups: Groups, about: Mapping[str, Any
     return path
 
 
-def hash_of(arrays: Mapping[str, jax.Array]) -> str:
+def hash_of(arrays: Mapping[str, ArrayLike]) -> str:
     """A hash of the names, dtypes, shapes and bytes of arrays."""
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(arrays):

@@ -73,7 +73,7 @@ CASES += [pytest.param(*case, id=name, marks=pytest.mark.slow) for name, case in
 @pytest.mark.parametrize(("options", "processes"), CASES)
 def test_same_losses_and_parameters(one_device, tmp_path, options, processes):
     """With dropout, and times that are even over the whole batch."""
-    agree(train(tmp_path / "found.npz", "--stratified", *options, processes=processes), one_device)
+    assert_agree(train(tmp_path / "found.npz", "--stratified", *options, processes=processes), one_device)
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +84,10 @@ def in_one_part(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("options", PARTS.values(), ids=PARTS.keys())
 def test_the_same_in_micro_batches(in_one_part, tmp_path, options):
-    agree(train(tmp_path / "found.npz", "--accumulate=4", *options), in_one_part)
+    assert_agree(train(tmp_path / "found.npz", "--accumulate=4", *options), in_one_part)
 
 
-def agree(found, one_device):
+def assert_agree(found, one_device):
     """The attention's key biases are left out: their true gradient is zero, and Adam moves them by rounding noise."""
     assert found.keys() == one_device.keys()
     np.testing.assert_allclose(found["losses"], one_device["losses"], rtol=1e-5)

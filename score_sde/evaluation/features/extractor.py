@@ -2,15 +2,15 @@
 
 import dataclasses
 import functools
-import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
+from score_sde import pytree
+from score_sde.checkpoints import hash_of
 from score_sde.checks import require
 from score_sde.evaluation.features.resize import RESIZES
 
@@ -27,7 +27,7 @@ class Extractor:
 
     name: str
     network: Callable[[Weights, Array], Array]
-    weights: Weights = dataclasses.field(default_factory=dict, repr=False)
+    weights: Weights = dataclasses.field(default_factory=dict, repr=False, metadata={"static": False})
     size: int = 0
     resize: str = "bicubic"
     quantise: bool = True
@@ -44,12 +44,7 @@ class Extractor:
             jnp.ndim(images) == 4 and jnp.shape(images)[3] in (1, 3),
             f"images of shape {jnp.shape(images)}; give (n, height, width, channels) with 1 or 3 channels",
         )
-        return _features(self.network, self.settings, self.weights, jnp.asarray(images))
-
-    @property
-    def settings(self) -> "Settings":
-        """What is static."""
-        return Settings(self.size, self.resize, self.quantise, self.mean, self.deviation, self.grey)
+        return _features(self, jnp.asarray(images))
 
     @property
     def about(self) -> dict[str, Any]:
@@ -64,33 +59,21 @@ class Extractor:
 
     @functools.cached_property
     def hash(self) -> str:
-        """Of the weights: twelve digits of their SHA-256."""
-        digest = hashlib.sha256()
-        for name in sorted(self.weights):
-            digest.update(name.encode() + np.ascontiguousarray(self.weights[name]).tobytes())
-        return digest.hexdigest()[:12]
+        """Of the weights."""
+        return hash_of(self.weights)
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How images are prepared."""
-
-    size: int
-    resize: str
-    quantise: bool
-    mean: float | tuple[float, ...]
-    deviation: float | tuple[float, ...]
-    grey: bool
+pytree.register(Extractor, static_unless_told=True)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _features(network: Callable, settings: Settings, weights: Weights, images: Array) -> Array:
+@jax.jit
+def _features(extractor: Extractor, images: Array) -> Array:
     x = jnp.asarray(images, jnp.float32)
-    if settings.quantise and not jnp.issubdtype(images.dtype, jnp.integer):
+    if extractor.quantise and not jnp.issubdtype(images.dtype, jnp.integer):
         x = jnp.clip(jnp.round(x), 0, 255)
-    if x.shape[3] == 1 and not settings.grey:
+    if x.shape[3] == 1 and not extractor.grey:
         x = jnp.repeat(x, 3, axis=3)
-    if settings.size:
-        x = RESIZES[settings.resize](x, settings.size)
-    x = (x - jnp.asarray(settings.mean)) / jnp.asarray(settings.deviation)
-    return network(weights, x)
+    if extractor.size:
+        x = RESIZES[extractor.resize](x, extractor.size)
+    x = (x - jnp.asarray(extractor.mean)) / jnp.asarray(extractor.deviation)
+    return extractor.network(extractor.weights, x)

@@ -16,9 +16,9 @@ from jaxtyping import Array, Float
 
 from score_sde.checks import require
 from score_sde.evaluation.features.extractor import Extractor
+from score_sde.evaluation.features.folding import folded
 from score_sde.formats import pth, safetensors
 
-EPSILON = 1e-3
 SIZE = 299
 # How images are prepared: (resize, mean, deviation).
 MODES = {
@@ -45,29 +45,22 @@ def inception(
     outputs = {"pool3": _pool3, "logits": _logits, "spatial": _spatial}
     require(output in outputs, f"output = {output!r}; allowed: {', '.join(map(repr, outputs))}")
     file = Path(file)
-    weights = safetensors.read(file) if file.suffix == ".safetensors" else folded(pth.read(file))
+    weights = safetensors.read(file) if file.suffix == ".safetensors" else converted(pth.read(file))
     resize, mean, deviation = MODES[mode]
     name = f"InceptionV3 {output} ({mode})"
     return Extractor(name, outputs[output], weights, size=SIZE, resize=resize, mean=mean, deviation=deviation)
 
 
-def folded(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Each convolution with its normalisation: w ← w γ/√(v + ε), b = β − m γ/√(v + ε); the last layer without bias."""
+def converted(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The weights by layer, each convolution with its normalisation folded in; the last layer without bias."""
     names = sorted(name.removesuffix(".conv.weight") for name in state if name.endswith(".conv.weight"))
     require(
         len(names) == 94 and "fc.weight" in state,
         f"the file has {len(names)} convolutions; InceptionV3 for FID has 94, and a last layer fc",
     )
-    weights = {}
+    weights: dict[str, np.ndarray] = {}
     for name in names:
-        kernel = np.asarray(state[f"{name}.conv.weight"], np.float64).transpose(2, 3, 1, 0)
-        gamma, beta, mean, variance = (
-            np.asarray(state[f"{name}.bn.{part}"], np.float64)
-            for part in ("weight", "bias", "running_mean", "running_var")
-        )
-        factor = gamma / np.sqrt(variance + EPSILON)
-        weights[f"{name}.kernel"] = np.asarray(kernel * factor, np.float32)
-        weights[f"{name}.bias"] = np.asarray(beta - mean * factor, np.float32)
+        weights |= folded(state, f"{name}.conv", f"{name}.bn", name)
     weights["fc.kernel"] = np.asarray(state["fc.weight"], np.float32).T
     return weights
 

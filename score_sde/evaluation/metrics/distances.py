@@ -7,6 +7,8 @@ from jaxtyping import Float, Int
 
 from score_sde.checks import require
 
+Features = Float[np.ndarray, "_n _d"]
+"""Several samples of one function may differ in both sizes; ``check`` compares the second."""
 BLOCK = 2048
 
 

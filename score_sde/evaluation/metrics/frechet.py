@@ -15,13 +15,11 @@ variance of FD. (A percentile bootstrap covers the truth in 0 % of cases: it res
 """
 
 import numpy as np
-from jaxtyping import Float
 
 from score_sde.checks import require
+from score_sde.evaluation.metrics.distances import Features
 from score_sde.evaluation.metrics.estimate import Estimate
 from score_sde.evaluation.metrics.moments import Moments
-
-Features = Float[np.ndarray, "_n _d"]
 
 
 def frechet(one: Features | Moments, other: Features | Moments) -> float:
@@ -43,7 +41,8 @@ def frechet_jackknife(one: Features, other: Features | Moments, *, splits: int =
     for _ in range(splits):
         pairs = zip(_halves(one, draw), _halves(other, draw), strict=True)
         halves.append(np.mean([frechet(a, b) for a, b in pairs]))
-    return Estimate(2 * frechet(one, other) - float(np.mean(halves)), standard_error(one, other))
+    whole = _moments(one), _moments(other)
+    return Estimate(2 * frechet(*whole) - float(np.mean(halves)), _standard_error(one, other, *whole))
 
 
 def frechet_infinity(
@@ -62,7 +61,11 @@ def frechet_infinity(
 
 def standard_error(one: Features, other: Features | Moments) -> float | None:
     """Of FD by the delta method; None where a sample has no more members than dimensions."""
-    a, b = _moments(one), _moments(other)
+    return _standard_error(one, other, _moments(one), _moments(other))
+
+
+def _standard_error(one: Features, other: Features | Moments, a: Moments, b: Moments) -> float | None:
+    """The same where the moments of both are at hand."""
     known = isinstance(other, Moments)
     if (a.n if known else min(a.n, b.n)) <= len(a.mean):
         return None
@@ -84,8 +87,8 @@ def _optimal_map(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(first)
     values = np.maximum(values, 1e-12 * values[-1])
     half, inverse = (vectors * values**power @ vectors.T for power in (0.5, -0.5))
-    root = _root(half @ second @ half)
-    middle = _symmetric_root(root)
+    values, vectors = np.linalg.eigh(half @ second @ half)
+    middle = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
     return inverse @ middle @ inverse
 
 
@@ -93,13 +96,6 @@ def _root(covariance: np.ndarray) -> np.ndarray:
     """R with R Rᵀ = Σ, also where Σ is singular."""
     values, vectors = np.linalg.eigh(covariance)
     return vectors * np.sqrt(np.maximum(values, 0))
-
-
-def _symmetric_root(root: np.ndarray) -> np.ndarray:
-    """Σ^½ = V diag(√λ) Vᵀ from R = V diag(√λ)."""
-    norms = np.linalg.norm(root, axis=0)
-    unit = root / np.where(norms > 0, norms, 1)
-    return root @ unit.T
 
 
 def _moments(sample: Features | Moments) -> Moments:

@@ -7,13 +7,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from score_sde.checks import require
-from score_sde.evaluation.metrics.distances import BLOCK, check, squared
+from score_sde.evaluation.metrics.distances import BLOCK, Features, check, squared
 from score_sde.evaluation.metrics.estimate import Estimate
 
-Features = Float[np.ndarray, "_n _d"]
 Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 

@@ -1,12 +1,9 @@
 """The feature likelihood divergence (Jiralerspong et al. 2023): quality, variety and memorisation in one number."""
 
 import numpy as np
-from jaxtyping import Float
 from scipy.special import logsumexp
 
-from score_sde.evaluation.metrics.distances import blocks, check
-
-Features = Float[np.ndarray, "_n _d"]
+from score_sde.evaluation.metrics.distances import Features, blocks, check
 
 
 def fld(train: Features, test: Features, generated: Features, *, iterations: int = 50, seed: int = 0) -> float:

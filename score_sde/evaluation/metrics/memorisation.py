@@ -1,14 +1,11 @@
 """Whether a model copies its training examples: AuthPct (Alaa et al. 2022) and C_T (Meehan et al. 2020)."""
 
 import numpy as np
-from jaxtyping import Float
 from scipy.cluster.vq import kmeans2
 from scipy.stats import rankdata
 
 from score_sde.checks import require
-from score_sde.evaluation.metrics.distances import nearest, radii
-
-Features = Float[np.ndarray, "_n _d"]
+from score_sde.evaluation.metrics.distances import Features, nearest, radii
 
 
 def authpct(train: Features, generated: Features) -> float:
