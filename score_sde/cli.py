@@ -4,6 +4,7 @@ usage: score_sde train  --config=FILE --workdir=DIR [--config.SECTION.FIELD=VALU
        score_sde eval   --workdir=DIR [--eval_folder=NAME] [--config.SECTION.FIELD=VALUE ...]
        score_sde sample --workdir=DIR [--num_samples=N]
        score_sde data show|prepare ...
+       score_sde compare IMAGES REFERENCE | statistics IMAGES --out=FILE
        score_sde convert|export ...
        python main.py --config=FILE --workdir=DIR [--mode=train|eval|sample] [--config.SECTION.FIELD=VALUE ...]
 
@@ -36,6 +37,7 @@ from score_sde import config as configs
 from score_sde import experiment
 from score_sde.data import commands as data_commands
 from score_sde.data.contact_sheet import contact_sheet
+from score_sde.evaluation import commands as evaluation_commands
 from score_sde.interop import commands as interop_commands
 from score_sde.interop import read_config
 
@@ -59,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     program, *words = sys.argv if arguments is None else arguments
-    if words and words[0] in ("data", "convert", "export"):
+    if words and words[0] in ("data", "compare", "statistics", "convert", "export"):
         sys.exit(_tools(words))
     if words and words[0] in MODES:
         words = [f"--mode={words[0]}", *words[1:]]
@@ -152,13 +154,14 @@ def _help(words: list[str], overrides: dict[str, str]) -> None:
 
 
 def _tools(words: list[str]) -> int:
-    """Run one of the other commands: ``data``, ``convert``, ``export``."""
+    """Run one of the other commands."""
     parser = argparse.ArgumentParser(
         prog="score_sde", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     data = commands.add_parser("data", help="look at data, prepare a set of TensorFlow Datasets")
     data_commands.add_commands(data.add_subparsers(required=True, metavar="command"), contact_sheet)
+    evaluation_commands.add_commands(commands)
     interop_commands.add_commands(commands)
     options = vars(parser.parse_args(words))
     try:

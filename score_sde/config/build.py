@@ -25,11 +25,14 @@ def build(
     return build_part(f"config.{section}", SECTIONS[section], config[section], given, resolve)
 
 
-def build_many(config: Mapping[str, Any], section: str) -> dict[str, Any]:
-    """The parts of a section with several parts, by name."""
+def build_many(
+    config: Mapping[str, Any], section: str, *, resolve: Callable[[Mapping], Any] | None = None, **given: Any
+) -> dict[str, Any]:
+    """The parts of a section with several parts, by name; see ``build``."""
     part = MANY[section]
     return {
-        name: build_part(f"config.{section}.{name}", part, value, {}, None) for name, value in config[section].items()
+        name: build_part(f"config.{section}.{name}", part, value, given, resolve)
+        for name, value in config[section].items()
     }
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from score_sde.config.schema import field_at
+from score_sde.config.parts import MANY
+from score_sde.config.schema import by_name, field_at
 from score_sde.config.types import parsed
 
 
@@ -15,6 +16,9 @@ def override(config: Mapping[str, Any], path: str, text: str) -> dict[str, Any]:
     """
     field = field_at(config, path)
     value = parsed(text, Any if field is None else field.annotation)
+    section = path.split(".")[0]
+    if section in MANY and section in config:
+        config = {**config, section: by_name(config[section])}
     return _set(config, path.split("."), value)
 
 

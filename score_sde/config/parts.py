@@ -8,6 +8,7 @@ added to its room and exported in the room's ``__init__`` can be used immediatel
 import dataclasses
 import functools
 import importlib
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -83,6 +84,13 @@ def _takes(name: str) -> Callable[[Any], bool]:
     return lambda thing: name in parameters_of(thing)
 
 
+def _returns(name: str) -> Callable[[Any], bool]:
+    """A function annotated to return an object of the class of this name."""
+    return lambda thing: (
+        not isinstance(thing, type) and getattr(inspect.signature(thing).return_annotation, "__name__", "") == name
+    )
+
+
 def _has(*methods: str, base: str = "") -> Callable[[Any], bool]:
     """A class with these methods, other than the base class."""
     return lambda thing: (
@@ -150,7 +158,7 @@ FOLLOWS = ("example",)
 MANY: Mapping[str, Part] = {
     "conditions": Part("score_sde.conditions", default="Leaf", only=True),
     "averages": Part("score_sde.training.averages", default="constant"),
-    "measures": Part("score_sde.evaluation", _has("measure"), given=()),
+    "measures": Part("score_sde.evaluation", _has("measure"), given=("references",)),
 }
 """Sections with several parts, named by the user."""
 
@@ -164,6 +172,7 @@ NESTED: Mapping[str, Part] = {
     "predictor": Part("score_sde.samplers.predictors", _has("step")),
     "corrector": Part("score_sde.samplers.correctors", _has("step")),
     "time_grid": Part("score_sde.samplers.grids", _leads("sde", "steps"), given=("sde", "steps"), late=True),
+    "features": Part("score_sde.evaluation.features", _returns("Extractor"), default="efficientnet_lite0"),
     "solver": Part("diffrax", _has("order", "error_order")),
 }
 """Parameters of any constructor that are themselves parts."""

@@ -214,15 +214,17 @@ def _value(path: str, field: Field, value: Any, problems: list[str]) -> Any:
         return value
 
 
-def _check_many(path: str, part: Part, given: Any, problems: list[str]) -> dict[str, Any]:
-    """Check several named parts; "label" or ("label", "map") means parts with their defaults."""
+def by_name(given: Any) -> Any:
+    """Several parts: "label", "label,map" and ("label", "map") mean parts with their defaults."""
     names = [name.strip() for name in given.split(",")] if isinstance(given, str) else given
-    if (
-        isinstance(names, list | tuple)
-        and names
-        and all(isinstance(name, str) and name.isidentifier() for name in names)
-    ):
-        given = {name: {} for name in names}
+    if isinstance(names, list | tuple) and names and all(isinstance(name, str) and name.isidentifier() for name in names):
+        return {name: {} for name in names}
+    return given
+
+
+def _check_many(path: str, part: Part, given: Any, problems: list[str]) -> dict[str, Any]:
+    """Check several named parts."""
+    given = by_name(given)
     if not isinstance(given, Mapping):
         problems.append(f"{path} = {given!r}; it must be a section that holds parts by names of your own")
         return {}

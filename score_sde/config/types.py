@@ -50,13 +50,14 @@ def admits(annotation: Any, kind: type) -> bool:
 def parsed(text: str, annotation: Any) -> Any:
     """Parse a value from the command line: "64", "1e-4", "true", "(1, 2)", "None", or the text itself.
 
-    If the annotation is a list, "8" is a list of one.
+    If the annotation is a list, "8" is a list of one, and "fd,kid" a list of two texts.
     """
     try:
         value = ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(text, text))
     except (ValueError, SyntaxError):
         value = text
-    for candidate in (value,) if isinstance(value, Mapping) else (value, (value,)):
+    words = tuple(word.strip() for word in text.split(","))
+    for candidate in (value,) if isinstance(value, Mapping) else (value, words, (value,)):
         try:
             return fitted(candidate, annotation)
         except ValueError:

@@ -2,25 +2,38 @@
 
 from score_sde.evaluation.accuracy_per_level import AccuracyPerLevel
 from score_sde.evaluation.bits_per_dim import BitsPerDim
+from score_sde.evaluation.comparison import METRICS, compare
+from score_sde.evaluation.conditional_accuracy import ConditionalAccuracy
 from score_sde.evaluation.evaluator import Evaluator, PerExample, Subject
 from score_sde.evaluation.held_out_loss import HeldOutLoss
 from score_sde.evaluation.loss_per_level import LossPerLevel
 from score_sde.evaluation.metrics import cmmd, fld, frechet, inception_score, kid, prdc, sliced_w2, vendi
 from score_sde.evaluation.one_pass import evaluate
+from score_sde.evaluation.references import References, statistics_of
+from score_sde.evaluation.report import write_report
+from score_sde.evaluation.sample_quality import SampleQuality
 from score_sde.evaluation.save_samples import SaveSamples
+from score_sde.evaluation.statistics import FeatureStatistics, Statistics
 from score_sde.evaluation.stream import Stream, examples, samples
 
 __all__ = [
+    "METRICS",
     "AccuracyPerLevel",
     "BitsPerDim",
+    "ConditionalAccuracy",
     "Evaluator",
+    "FeatureStatistics",
     "HeldOutLoss",
     "LossPerLevel",
     "PerExample",
+    "References",
+    "SampleQuality",
     "SaveSamples",
+    "Statistics",
     "Stream",
     "Subject",
     "cmmd",
+    "compare",
     "evaluate",
     "examples",
     "fld",
@@ -30,5 +43,7 @@ __all__ = [
     "prdc",
     "samples",
     "sliced_w2",
+    "statistics_of",
     "vendi",
+    "write_report",
 ]

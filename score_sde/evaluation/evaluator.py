@@ -39,8 +39,10 @@ class Subject:
 class Evaluator(Protocol):
     """One measurement of a model."""
 
-    of: Literal["examples", "samples"]
-    """Whether it evaluates held-out examples or samples of the model."""
+    @property
+    def of(self) -> Literal["examples", "samples"]:
+        """Whether it evaluates held-out examples or samples of the model."""
+        ...
 
     @property
     def first(self) -> int | None:

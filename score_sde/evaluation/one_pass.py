@@ -1,7 +1,7 @@
 """One resumable pass over examples or samples that feeds several evaluators.
 
-The progress of each evaluator is in a file that is written atomically: an interrupted pass gives bitwise the same
-result as an uninterrupted one, and adding an evaluator later does not repeat the others.
+The progress of each evaluator is in a file that is written atomically, after every batch where that costs little: a pass
+that was killed gives bitwise the same result as one that was not, and adding an evaluator later does not repeat the others.
 """
 
 import json
@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key
 
-from score_sde import devices, parameters
+from score_sde import devices, parameters, plots
 from score_sde.checkpoints import hash_of
 from score_sde.checks import require
 from score_sde.evaluation.evaluator import Batch, Evaluator, State, Subject
@@ -38,19 +38,49 @@ def evaluate(
 ) -> dict[str, dict[str, Any]]:
     """The result of each evaluator, as dictionaries that also go into the JSON ``file``.
 
-    Results of earlier passes stay in the file. Progress is stored in .npz files next to it every ``save_every``
-    seconds; without a file nothing is stored. ``settings``: further values that the results depend on; stored progress
-    is resumed only if its settings are equal. With several hosts, all call this, and the first one writes.
+    Results of earlier passes stay in the file. Progress is stored in .npz files next to it, at the latest every
+    ``save_every`` seconds; without a file nothing is stored. ``settings``: further values that the results depend on;
+    stored progress is resumed only if its settings are equal. With several hosts, all call this, and the first writes.
     """
-    check_key(key)
     file = None if file is None else Path(file)
+    files = {name: _beside(file, name) for name in evaluators}
+    works = _passed(subject, evaluators, stream, key, files, settings or {}, save_every, progress)
+    return _results(works, subject, file) if jax.process_index() == 0 else {}
+
+
+def final_state(
+    subject: Subject,
+    evaluator: Evaluator,
+    stream: Stream,
+    key: Key[Array, ""],
+    file: str | Path | None = None,
+    *,
+    progress: bool = True,
+) -> State:
+    """The state of one evaluator at the end of a pass, on every host. Progress is stored in ``file`` (.npz), which stays."""
+    files = {"features": None if file is None else Path(file)}
+    return _passed(subject, {"features": evaluator}, stream, key, files, {}, 60.0, progress)["features"].state
+
+
+def _passed(
+    subject: Subject,
+    evaluators: Mapping[str, Evaluator],
+    stream: Stream,
+    key: Key[Array, ""],
+    files: Mapping[str, Path | None],
+    settings: Mapping[str, Any],
+    save_every: float,
+    progress: bool,
+) -> dict[str, "_Work"]:
+    """The evaluators at the end of the pass."""
+    check_key(key)
     about = {
         "model": hash_of(parameters.named(subject.model)),
         "key": np.asarray(jax.random.key_data(key)).ravel().tolist(),
     }
-    about |= {"scaling": repr(subject.scaling), **stream.about, **(settings or {})}
+    about |= {"scaling": repr(subject.scaling), **stream.about, **settings}
     works = {
-        name: _Work(evaluator, stream.n, {**about, "evaluator": repr(evaluator)}, _beside(file, name))
+        name: _Work(evaluator, stream.n, {**about, "evaluator": repr(evaluator)}, files[name])
         for name, evaluator in evaluators.items()
     }
     first = min((work.done for work in works.values() if not work.finished), default=stream.n)
@@ -58,23 +88,21 @@ def evaluate(
     model = devices.put(subject.model, devices.whole(devices.mesh()))
     placed = Subject(model, subject.scaling, subject.conditions, subject.loss)
     bar = Progress(total, "example", done=first, unit="examples", enabled=progress and total > first)
-    saved = time.monotonic()
+    saves = _Saves(works, save_every)
     new = dict.fromkeys(works, True)
     if first < total:
         for batch, count in _announced(stream, first, progress):
             for name, work in works.items():
                 with compiling(name.replace("_", " "), enabled=progress and new.pop(name, False)):
                     work.take(placed, batch, key, first, count)
+            bar.advance(min(count, total - first))
             first += count
-            bar.advance(count)
-            if time.monotonic() - saved >= save_every:
-                _save(works)
-                saved = time.monotonic()
             if first >= total:
                 break
+            saves.maybe()
     bar.close()
-    _save(works)
-    return _results(works, subject, file) if jax.process_index() == 0 else {}
+    saves.now()
+    return works
 
 
 def _results(works: Mapping[str, "_Work"], subject: Subject, file: Path | None) -> dict[str, dict[str, Any]]:
@@ -87,6 +115,9 @@ def _results(works: Mapping[str, "_Work"], subject: Subject, file: Path | None) 
             results[name] = known
         elif work.finished:
             results[name] = {**work.evaluator.result(subject, work.state), "settings": _plain(work.settings)}
+            if file is not None and hasattr(work.evaluator, "pictures"):
+                for what, image in work.evaluator.pictures(subject, work.state).items():
+                    plots.save_image(file.with_name(f"{file.stem}_{name}_{what}.png"), image)
     if file is not None:
         with written_whole(file) as part:
             part.write_text(json.dumps({**before, **results}, indent=1) + "\n")
@@ -159,9 +190,24 @@ class _Work:
         return done, state
 
 
-def _save(works: Mapping[str, _Work]) -> None:
-    for work in works.values():
-        work.save()
+class _Saves:
+    """When to save: after every batch if that takes less than a twentieth of the time, at the latest ``every`` seconds."""
+
+    def __init__(self, works: Mapping[str, _Work], every: float):
+        self.works, self.every = works, every
+        self.last, self.took = time.monotonic(), 0.0
+
+    def maybe(self) -> None:
+        """Save if it is time. Each host decides for itself, as only the first one writes."""
+        if time.monotonic() - self.last >= min(self.every, 20 * self.took):
+            self.now()
+
+    def now(self) -> None:
+        began = time.monotonic()
+        for work in self.works.values():
+            work.save()
+        self.last = time.monotonic()
+        self.took = self.last - began
 
 
 def _beside(file: Path | None, name: str) -> Path | None:

@@ -26,7 +26,7 @@ def check(experiment: Experiment) -> None:
         f"config.network.remat = {remat!r} has no effect where config.parallel.rules divide parameters and gather them "
         'again for the backward pass; give config.parallel.regather = False, or config.network.remat = "none"',
     )
-    _ = experiment.measures
+    experiment.measures()
     model = jax.eval_shape(experiment.task.init, jax.random.key(0))
     conditions = experiment.conditions
     if conditions:

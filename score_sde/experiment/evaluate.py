@@ -8,31 +8,31 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from score_sde import checkpoints, evaluation
-from score_sde.evaluation import Evaluator, SaveSamples, Stream, Subject
+from score_sde import checkpoints
+from score_sde.evaluation import SaveSamples, write_report
+from score_sde.evaluation.report import number
 from score_sde.experiment import workdir as layout
 from score_sde.experiment.experiment import Experiment
 from score_sde.experiment.loading import experiment_of, load
 from score_sde.experiment.run import Run
-from score_sde.training.measured import measured_loss
 
 
 def evaluate(config: Mapping[str, Any] | ConfigDict, workdir: str | Path, folder: str = "eval") -> dict[int, Any]:
     """The evaluators of config.measures, on the split of config.evaluation or on samples: {step: {name: result}}.
 
-    The results of each checkpoint are added to FOLDER/STEP.json in the workdir.
+    The results of each checkpoint are added to FOLDER/STEP.json in the workdir; FOLDER/report.html shows all.
     """
     workdir, experiment = Path(workdir), experiment_of(config)
+    measures = experiment.measures(workdir / folder / "statistics")
     results: dict[int, Any] = {}
     for step in _steps(experiment, workdir):
         run, file = _load(workdir, experiment, step, "eval"), workdir / folder / f"{step}.json"
-        results[step] = {}
-        for of, chosen in _by_kind(experiment.measures).items():
-            if chosen:
-                stream = _samples(run) if of == "samples" else _examples(experiment)
-                results[step] |= _measured(run, chosen, stream, file)
+        results[step] = _told(run, run.evaluate(measures, file=file))
         if jax.process_index() == 0:
-            print(f"written {file}")
+            for name, evaluator in measures.items():
+                if hasattr(evaluator, "picture"):
+                    evaluator.picture(file.with_name(f"{step}_{name}_levels.png"), results[step][name], f"step {step}")
+            print(f"written {file} and {write_report(file.parent, workdir.resolve().name).name}")
     return results
 
 
@@ -46,51 +46,24 @@ def sample(
     for step in _steps(experiment, workdir):
         run = _load(workdir, experiment, step, "sample")
         file = workdir / folder / f"samples_{step}.npz"
-        result = _measured(run, {"samples": SaveSamples(file)}, _samples(run, n), file.with_suffix(".json"))
+        result = run.evaluate({"samples": SaveSamples(file)}, n=n, file=file.with_suffix(".json"))
         if jax.process_index() == 0:
             picture = f" and {file.with_suffix('.png').name}" if file.with_suffix(".png").exists() else ""
             print(f"written {file} ({result['samples']['samples']} samples){picture}")
 
 
-def _measured(run: Run, evaluators: Mapping[str, Any], stream: Stream, file: Path) -> dict[str, Any]:
-    experiment = run.experiment
-    loss = measured_loss(experiment.task_over(stratified=False), experiment.averages)
-    subject = Subject(run.model, run.scaling, experiment.conditions, loss)
-    key, settings = jax.random.key(experiment.config.seed), {"weights": run.weights}
-    found = evaluation.evaluate(subject, evaluators, stream, key, file, settings=settings)
+def _told(run: Run, found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Print the results, and return them."""
     for name, result in found.items():
+        for metric, entry in result.get("metrics", {}).items():
+            error = "" if entry["standard_error"] is None else f" ± {number(entry['standard_error'])}"
+            floor = f", held-out data {number(entry['floor'])}" if "floor" in entry else ""
+            print(f"step {run.step}: {metric} {number(entry['value'])}{error} (N {entry['n']:,}{floor})")
         if result.get("mean") is not None:
             error = f" ± {result['standard_error']:.4f}" if result.get("standard_error") is not None else ""
             failed = f" ({result['failures']} failed)" if result.get("failures") else ""
             print(f"step {run.step}: {name} {result['mean']:.4f}{error} {result.get('unit', '')}".rstrip() + failed)
     return found
-
-
-def _by_kind(evaluators: Mapping[str, Evaluator]) -> dict[str, dict[str, Evaluator]]:
-    return {of: {name: each for name, each in evaluators.items() if each.of == of} for of in ("examples", "samples")}
-
-
-def _examples(experiment: Experiment) -> Stream:
-    how = experiment.evaluation
-    return evaluation.examples(experiment.source(how.split), how.batch_size)
-
-
-def _samples(run: Run, n: int | None = None) -> Stream:
-    experiment = run.experiment
-    n = n or experiment.evaluation.samples
-    condition = run.some_labels(n)
-    stream = evaluation.samples(
-        run.guided(condition),
-        jax.random.key(experiment.config.seed),
-        n,
-        run.shape,
-        run.scaling,
-        condition=condition,
-        batch_size=min(experiment.evaluation.batch_size, n),
-        sampler=experiment.sampler,
-    )
-    how = {name: repr(experiment.config[name]) for name in ("sampler", "guidance")}
-    return dataclasses.replace(stream, about={**stream.about, **how})
 
 
 def _load(workdir: Path, experiment: Experiment, step: int, mode: str) -> Run:

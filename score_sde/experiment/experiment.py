@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from score_sde import config as configs
 from score_sde.conditions import Condition, Conditions
 from score_sde.config.settings import Evaluation, Example, Logging
 from score_sde.data import DataScaling, Source
+from score_sde.evaluation import References
 from score_sde.randomness import INITIALISATION
 from score_sde.sde import SDE
 from score_sde.training import Parallel, Task
@@ -203,10 +205,11 @@ class Experiment:
         """The checkpoints and data of evaluation."""
         return configs.build(self._sections, "evaluation")
 
-    @cached_property
-    def measures(self) -> dict[str, Any]:
-        """The evaluators by name: those of the config, or else of the task."""
-        return configs.build_many(self._sections, "measures") or dict(self.task.evaluators())
+    def measures(self, folder: Path | None = None) -> dict[str, Any]:
+        """The evaluators by name: those of the config, or else of the task. ``folder``: for statistics of the data."""
+        references = References(self.source, folder, self.evaluation.batch_size)
+        chosen = configs.build_many(self._sections, "measures", resolve=self.resolve, references=references)
+        return chosen or dict(self.task.evaluators())
 
     @cached_property
     def _sections(self) -> dict[str, Any]:

@@ -10,12 +10,14 @@ import numpy as np
 from jaxtyping import Array, Key, Shaped
 from ml_collections import ConfigDict
 
-from score_sde import checkpoints, likelihood
+from score_sde import checkpoints, evaluation, likelihood
 from score_sde.conditions import Condition
 from score_sde.data import DataScaling, Source
 from score_sde.denoiser import Denoiser
+from score_sde.evaluation import Evaluator, References, Stream, Subject
 from score_sde.experiment.experiment import Experiment
 from score_sde.samplers import Samples
+from score_sde.training.measured import measured_loss
 
 Images = Shaped[Array | np.ndarray, "n ..."] | Sequence
 
@@ -113,6 +115,53 @@ class Run:
     ) -> Shaped[Array, "n"]:
         """Bits per dimension of data, or nats per dimension if the data are continuous."""
         return likelihood.of_data(self.model, self._data(images), key, self.scaling, condition, **options)[0]
+
+    def evaluate(
+        self, measures: Mapping[str, Evaluator] | None = None, *, n: int | None = None, file: str | Path | None = None
+    ) -> dict[str, Any]:
+        """The result of each evaluator, by default those of the config, on held-out examples or on n samples.
+
+        ``run.evaluate({"quality": ss.evaluation.SampleQuality(run.references())}, n=1000)`` compares samples with the
+        training set. Results are added to the JSON ``file``, and an evaluation that was killed resumes there.
+        """
+        experiment = self.experiment
+        found: dict[str, Any] = {}
+        measures = experiment.measures() if measures is None else measures
+        loss = measured_loss(experiment.task_over(stratified=False), experiment.averages)
+        subject = Subject(self.model, self.scaling, experiment.conditions, loss)
+        key, settings = jax.random.key(self.config.seed), {"weights": self.weights}
+        for of in ("examples", "samples"):
+            chosen = {name: each for name, each in measures.items() if each.of == of}
+            if chosen:
+                stream = self._samples(n) if of == "samples" else self._examples(chosen)
+                found |= evaluation.evaluate(subject, chosen, stream, key, file, settings=settings)
+        return found
+
+    def references(self) -> References:
+        """The data of the config, to compare samples with."""
+        return References(self.source, None, self.experiment.evaluation.batch_size)
+
+    def _examples(self, measures: Mapping[str, Evaluator]) -> Stream:
+        how = self.experiment.evaluation
+        used = max(each.first or how.batch_size for each in measures.values())
+        return evaluation.examples(self.source(how.split), min(how.batch_size, used))
+
+    def _samples(self, n: int | None) -> Stream:
+        how = self.experiment.evaluation
+        n = n or how.samples
+        condition = self.some_labels(n)
+        stream = evaluation.samples(
+            self.guided(condition),
+            jax.random.key(self.config.seed),
+            n,
+            self.shape,
+            self.scaling,
+            condition=condition,
+            batch_size=min(how.batch_size, n),
+            sampler=self.experiment.sampler,
+        )
+        settings = {name: repr(self.config[name]) for name in ("sampler", "guidance")}
+        return dataclasses.replace(stream, about={**stream.about, **settings})
 
     def to_images(self, x: Shaped[Array | np.ndarray, "..."]) -> Shaped[Array, "..."]:
         """Map model space to data space: levels as bytes for images, numbers for continuous data."""

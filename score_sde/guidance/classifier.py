@@ -47,10 +47,17 @@ class NoisyClassifier:
 
     def logits(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Float[Array, "batch classes"]:
         """log p(y | x_t = x) for each y, up to a constant."""
+        return self._applied(self.network, x, t, condition)
+
+    def features(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Float[Array, "batch width"]:
+        """What the network's last layer computes the logits from."""
+        return self._applied(self.network.features, x, t, condition)
+
+    def _applied(self, function: Callable[..., Array], x: Sample, t: ArrayLike, condition: Condition) -> Array:
         times = jnp.broadcast_to(as_time(t, self.sde.t_max, x), x.shape[:1])
         x = x / per_sample(prediction.deviation(self.sde, times, self.sigma_data), x)
         level = self.noise_level(self.sde, times).astype(x.dtype)
-        return self.network(x, level, condition, dropout_keys=self.dropout_keys)
+        return function(x, level, condition, dropout_keys=self.dropout_keys)
 
     def log_prob(
         self, x: Sample, t: ArrayLike, y: Int[Array, "batch"], condition: Condition = None

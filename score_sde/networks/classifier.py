@@ -101,6 +101,19 @@ class Classifier(nnx.Module):
         *,
         dropout_keys: Key[Array, "batch"] | None = None,
     ) -> Float[Array, "batch classes"]:
+        mean = self.features(x, noise_level, condition, dropout_keys=dropout_keys)
+        with jax.named_scope("logits"):
+            return self.logits(mean).astype(x.dtype)
+
+    def features(
+        self,
+        x: Float[Array, "batch *spatial channels"],
+        noise_level: Float[Array, "batch"],
+        condition: Mapping[str, Array] | None = None,
+        *,
+        dropout_keys: Key[Array, "batch"] | None = None,
+    ) -> Float[Array, "batch width"]:
+        """The input of the last layer."""
         check_input(x, noise_level, self.channels, self.spatial_dims, len(self.down))
         seeds = dropout_seeds(dropout_keys)
         with jax.named_scope("noise_embedding"):
@@ -112,9 +125,7 @@ class Classifier(nnx.Module):
                 h, _, _ = level(h, h, embedding, seeds)
         with jax.named_scope("middle"):
             h = self.middle(h, embedding, seeds)
-        with jax.named_scope("logits"):
-            mean = jnp.mean(self.activation(self.norm(h)), axis=tuple(range(1, h.ndim - 1)))
-            return self.logits(mean).astype(x.dtype)
+        return jnp.mean(self.activation(self.norm(h)), axis=tuple(range(1, h.ndim - 1)))
 
 
 class VectorClassifier(nnx.Module):
@@ -155,6 +166,17 @@ class VectorClassifier(nnx.Module):
         *,
         dropout_keys: Key[Array, "batch"] | None = None,
     ) -> Float[Array, "batch classes"]:
+        return self.logits(self.features(x, noise_level, condition, dropout_keys=dropout_keys)).astype(x.dtype)
+
+    def features(
+        self,
+        x: Float[Array, "batch *shape"],
+        noise_level: Float[Array, "batch"],
+        condition: Mapping[str, Array] | None = None,
+        *,
+        dropout_keys: Key[Array, "batch"] | None = None,
+    ) -> Float[Array, "batch width"]:
+        """The input of the last layer."""
         check_shape(x, self.shape)
         check_noise_level(x, noise_level)
         seeds = dropout_seeds(dropout_keys)
@@ -162,4 +184,4 @@ class VectorClassifier(nnx.Module):
         h = self.dense_in(x.reshape(x.shape[0], -1))
         for layer in self.layers:
             h = layer(h, self.activation(embedding), seeds)
-        return self.logits(self.activation(h)).astype(x.dtype)
+        return self.activation(h)

@@ -6,7 +6,7 @@
 from score_sde.plots.film import Film, film
 from score_sde.plots.losses import loss_curve, loss_per_level
 from score_sde.plots.plane import plane
-from score_sde.plots.samples import image_grids, save_samples, side_by_side
+from score_sde.plots.samples import image_grids, save_image, save_samples, side_by_side
 from score_sde.plots.style import BLUE, GREEN, GREY, INK, RED, STYLE
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "loss_curve",
     "loss_per_level",
     "plane",
+    "save_image",
     "save_samples",
     "side_by_side",
 ]

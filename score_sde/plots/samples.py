@@ -29,11 +29,16 @@ def save_samples(
     if data.ndim != 4 or data.shape[3] not in (1, 3):
         return None
     picture = grid(as_bytes(data, levels), columns or round(len(data) ** 0.5))
+    save_image(path, picture)
+    return picture
+
+
+def save_image(path: Path, image: UInt8[np.ndarray, "height width 3"]) -> None:
+    """Write a PNG, atomically."""
     from PIL import Image
 
     with written_whole(Path(path)) as part:
-        Image.fromarray(picture).save(part)
-    return picture
+        Image.fromarray(image).save(part)
 
 
 def side_by_side(

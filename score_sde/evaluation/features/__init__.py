@@ -5,5 +5,16 @@ from score_sde.evaluation.features.efficientnet import efficientnet_lite0
 from score_sde.evaluation.features.extractor import Extractor
 from score_sde.evaluation.features.inception import inception
 from score_sde.evaluation.features.resize import RESIZES
+from score_sde.evaluation.features.simple import classifier, function, pca, pixels
 
-__all__ = ["RESIZES", "Extractor", "dinov2", "efficientnet_lite0", "inception"]
+__all__ = [
+    "RESIZES",
+    "Extractor",
+    "classifier",
+    "dinov2",
+    "efficientnet_lite0",
+    "function",
+    "inception",
+    "pca",
+    "pixels",
+]

@@ -2,22 +2,23 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from score_sde import pytree
+from score_sde import parameters, pytree
 from score_sde.checkpoints import hash_of
 from score_sde.checks import require
 from score_sde.evaluation.features.resize import RESIZES
 
-Weights = Mapping[str, Any]
+Weights = Any
+"""A dictionary of arrays, or any other pytree."""
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Extractor:
     """Images -> features (n, d): bytes, or floats from 0 to 255, (n, height, width, 1 or 3 channels).
 
@@ -46,6 +47,9 @@ class Extractor:
         )
         return _features(self, jnp.asarray(images))
 
+    def __repr__(self) -> str:
+        return f"Extractor({self.about})"
+
     @property
     def about(self) -> dict[str, Any]:
         """What must agree for two sets of features to be comparable."""
@@ -53,14 +57,14 @@ class Extractor:
             "features": self.name,
             "weights": self.hash,
             "size": self.size,
-            "resize": self.resize,
+            "resize": self.resize if self.size else "none",
             "quantise": self.quantise,
         }
 
     @functools.cached_property
     def hash(self) -> str:
         """Of the weights."""
-        return hash_of(self.weights)
+        return hash_of(parameters.named(self.weights))
 
 
 pytree.register(Extractor, static_unless_told=True)

@@ -3,7 +3,11 @@
 import numpy as np
 from scipy.special import logsumexp
 
+from score_sde.checks import require
 from score_sde.evaluation.metrics.distances import Features, blocks, check
+
+SMALLEST = 0.01
+"""The smallest deviation of a feature that counts, relative to the largest."""
 
 
 def fld(train: Features, test: Features, generated: Features, *, iterations: int = 50, seed: int = 0) -> float:
@@ -11,12 +15,15 @@ def fld(train: Features, test: Features, generated: Features, *, iterations: int
     under a mixture of Gaussians with centres c.
 
     The width of each Gaussian maximises the likelihood of the training features: of a copy it shrinks to 0, and explains
-    nothing else. Features are standardised by the training set's mean and deviation. 0: as good as real data of half the
+    nothing else. Features are standardised by the training set's mean and deviation; those that hardly vary are left out,
+    since divided by their deviation they would outweigh all others. 0: as good as real data of half the
     size.
     """
     check(train, test, generated)
     mean, deviation = train.mean(axis=0), train.std(axis=0)
-    train, test, generated = ((x - mean) / np.where(deviation > 0, deviation, 1) for x in (train, test, generated))
+    varies = deviation > SMALLEST * deviation.max()
+    require(bool(varies.any()), "all training features are equal")
+    train, test, generated = ((x - mean)[:, varies] / deviation[varies] for x in (train, test, generated))
     one, other = np.array_split(np.random.default_rng(seed).permutation(train), 2)
     baseline = negative_log_likelihood(one, other, test, iterations)
     return 100 * (negative_log_likelihood(generated, train, test, iterations) - baseline)

@@ -1,0 +1,159 @@
+"""All metrics of one set of images against another, by name, from the statistics of both.
+
+fd                 Fréchet distance (FID with Inception's features)          moments
+fd_jackknife       2 FD_N − FD_{N/2}, without the bias of order 1/N          features
+fd_infinity        the intercept of FD_n against 1/n                         features
+kid                kernel distance, unbiased                                 features
+cmmd               1000 MMD² with a Gaussian kernel                          features
+precision, recall            k = 3                                           features
+density, coverage            k = 5                                           features
+vendi              the effective number of different images                  features
+sliced_w2          sliced Wasserstein distance                               features
+inception_score    needs logits as features                                  features
+authpct            the share of images that are no copies, in per cent       features, all of the training set
+c_t                copying, as a z-score                                     features, and held-out images
+fld                feature likelihood divergence                             features, and held-out images
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from score_sde.checks import require
+from score_sde.evaluation.metrics import cmmd, fld, inception_score, kid, prdc, sliced_w2, vendi
+from score_sde.evaluation.metrics.distances import Features
+from score_sde.evaluation.metrics.estimate import Estimate
+from score_sde.evaluation.metrics.frechet import frechet, frechet_infinity, frechet_jackknife, standard_error
+from score_sde.evaluation.metrics.memorisation import authpct, c_t
+from score_sde.evaluation.metrics.moments import Moments
+from score_sde.evaluation.statistics import Statistics, check_comparable
+
+LEVEL = 0.9
+"""The probability that an interval holds the true value."""
+DEFAULT = ("fd", "fd_jackknife", "kid", "precision", "recall", "density", "coverage")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sides:
+    """What is compared: ``sample`` with ``reference`` (the training set), and with ``held_out`` examples."""
+
+    sample: Statistics
+    reference: Statistics
+    held_out: Statistics | None = None
+
+    @property
+    def pair(self) -> tuple[Features, Features]:
+        """The features of the sample and of the reference."""
+        return self.sample.features, self.reference.features
+
+    @property
+    def triple(self) -> tuple[Features, Features, Features]:
+        """The features of the reference, of held-out examples, and of the sample."""
+        if self.held_out is None:
+            raise ValueError("it needs held-out images beside the reference; give held_out, such as the test split")
+        return self.reference.features, self.held_out.features, self.sample.features
+
+    @functools.cached_property
+    def balls_of_three(self) -> Any:
+        """Precision and recall as usual."""
+        return self._balls(3)
+
+    @functools.cached_property
+    def balls_of_five(self) -> Any:
+        """Density and coverage as usual."""
+        return self._balls(5)
+
+    def _balls(self, k: int) -> Any:
+        sample, reference = self.pair
+        return prdc(reference, sample, k)
+
+
+METRICS: Mapping[str, Callable[[Sides], Estimate | float]] = {
+    "fd": lambda sides: _distance(sides.sample, sides.reference),
+    "fd_jackknife": lambda sides: frechet_jackknife(sides.sample.features, _best(sides.reference)),
+    "fd_infinity": lambda sides: frechet_infinity(sides.sample.features, _best(sides.reference)),
+    "kid": lambda sides: kid(*sides.pair),
+    "cmmd": lambda sides: cmmd(*sides.pair),
+    "precision": lambda sides: sides.balls_of_three.precision,
+    "recall": lambda sides: sides.balls_of_three.recall,
+    "density": lambda sides: sides.balls_of_five.density,
+    "coverage": lambda sides: sides.balls_of_five.coverage,
+    "vendi": lambda sides: vendi(sides.sample.features),
+    "sliced_w2": lambda sides: sliced_w2(*sides.pair),
+    "inception_score": lambda sides: inception_score(sides.sample.features),
+    "authpct": lambda sides: authpct(sides.reference.features, sides.sample.features),
+    "c_t": lambda sides: c_t(*sides.triple),
+    "fld": lambda sides: fld(*sides.triple),
+}
+NEEDS_HELD_OUT = ("c_t", "fld")
+OF_MOMENTS = ("fd",)
+
+
+def compare(
+    sample: Statistics,
+    reference: Statistics,
+    metrics: Sequence[str] = DEFAULT,
+    *,
+    held_out: Statistics | None = None,
+    floor: bool = True,
+) -> dict[str, dict[str, Any]]:
+    """{metric: {"value", "standard_error", "interval", "n", "n_reference", "floor", "n_floor"}}.
+
+    ``interval`` holds the true value with a probability of 90 %, where an error can be given. ``floor`` is the value that
+    held-out examples get in the place of the sample: as many of them as there are samples (``n_floor``), if there are.
+    """
+    check_metrics(metrics)
+    check_comparable(sample, reference)
+    if held_out is not None:
+        check_comparable(held_out, reference)
+    sides = Sides(sample, reference, held_out)
+    found = {name: _entry(name, sides) for name in metrics}
+    if floor and held_out is not None and held_out.kept is not None:
+        real = Sides(held_out.part(min(len(held_out.features), sample.n)), reference)
+        for name in set(metrics) - set(NEEDS_HELD_OUT):
+            least = _entry(name, real)
+            found[name] |= {"floor": least["value"], "n_floor": least["n"]}
+    return found
+
+
+def check_metrics(metrics: Sequence[str]) -> None:
+    """Raise a ValueError unless all names are those of metrics."""
+    require(len(metrics) > 0, f"metrics = (); allowed: {', '.join(map(repr, METRICS))}")
+    for name in metrics:
+        require(name in METRICS, f"metrics has {name!r}; allowed: {', '.join(map(repr, METRICS))}")
+
+
+def _entry(name: str, sides: Sides) -> dict[str, Any]:
+    try:
+        found = METRICS[name](sides)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    estimate = found if isinstance(found, Estimate) else Estimate(found)
+    return {
+        "value": estimate.value,
+        "standard_error": estimate.standard_error,
+        "interval": estimate.interval(LEVEL),
+        "n": _used(name, sides.sample),
+        "n_reference": _used(name, sides.reference),
+    }
+
+
+def _used(name: str, statistics: Statistics) -> int | None:
+    """The number of examples that enter; None where a file states none."""
+    if "n" not in statistics.about and statistics.kept is None:
+        return None
+    return statistics.n if name in OF_MOMENTS or statistics.kept is None else len(statistics.kept)
+
+
+def _distance(sample: Statistics, reference: Statistics) -> Estimate:
+    """FD of all, with its error where the features of all samples are kept."""
+    value = frechet(sample.moments, reference.moments)
+    if not sample.all_kept:
+        return Estimate(value)
+    return Estimate(value, standard_error(sample.features, _best(reference)))
+
+
+def _best(statistics: Statistics) -> Features | Moments:
+    """The features if they are those of all examples, else the moments, which then count as known."""
+    return statistics.features if statistics.all_kept else statistics.moments
