@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 JOBS ?= auto
-PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --durations=25
+# One thread for NumPy's linear algebra: several wait for each other where other processes keep the cores busy.
+PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --durations=25
 INSTALLED = $(VENV)/.installed
 WORKDIR ?= runs/quickstart
 

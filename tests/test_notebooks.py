@@ -104,6 +104,12 @@ def test_the_guard_guards(guarded, code, words):
     assert f"PermissionError: a notebook {words}" in done.stderr
 
 
+SLOW = {"05_from_score_sde": pytest.mark.slow}  # tests/interop has its parts
+
+
+@pytest.mark.parametrize(
+    "notebook", [pytest.param(path, marks=SLOW.get(path.stem, ()), id=path.stem) for path in NOTEBOOKS]
+)
 def test_it_runs(notebook, guarded, tmp_path):
     try:
         import nbformat

@@ -217,7 +217,11 @@ def _value(path: str, field: Field, value: Any, problems: list[str]) -> Any:
 def by_name(given: Any) -> Any:
     """Several parts: "label", "label,map" and ("label", "map") mean parts with their defaults."""
     names = [name.strip() for name in given.split(",")] if isinstance(given, str) else given
-    if isinstance(names, list | tuple) and names and all(isinstance(name, str) and name.isidentifier() for name in names):
+    if (
+        isinstance(names, list | tuple)
+        and names
+        and all(isinstance(name, str) and name.isidentifier() for name in names)
+    ):
         return {name: {} for name in names}
     return given
 

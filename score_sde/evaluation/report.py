@@ -153,5 +153,5 @@ def _curves(steps: Mapping[int, Mapping[str, Any]]) -> str:
                 axes.axhline(points[-1][3], color=GREY, linestyle="--")
             axes.set_title(name)
         out = io.StringIO()
-        figure.savefig(out, format="svg")
+        figure.savefig(out, format="svg", metadata={"Date": None})
     return out.getvalue()[out.getvalue().index("<svg") :] + "<p><small>Dashed: the floor, held-out data.</small></p>"

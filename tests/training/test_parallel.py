@@ -47,13 +47,13 @@ def one_device(tmp_path_factory):
 LAYOUTS = {
     "8 devices": (("--devices=8",), 1),
     "8 devices, FSDP": (("--devices=8", "--rules=fsdp"), 1),
-    "8 devices, pmap": (("--devices=8", "--strategy=pmap"), 1),
     "2 processes of 1 device": (("--devices=2",), 2),
 }
 MORE = {
     "2 devices": (("--devices=2",), 1),
     "2 devices, FSDP": (("--devices=2", "--rules=fsdp"), 1),
     "2 devices, pmap": (("--devices=2", "--strategy=pmap"), 1),
+    "8 devices, pmap": (("--devices=8", "--strategy=pmap"), 1),
     "2 processes of 2 devices, FSDP": (("--devices=4", "--rules=fsdp"), 2),
     "2 processes of 1 device, pmap": (("--devices=2", "--strategy=pmap"), 2),
     "5 steps a call": (("--steps_per_call=5",), 1),
