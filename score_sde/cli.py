@@ -4,7 +4,7 @@ usage: score_sde train  --config=FILE --workdir=DIR [--config.SECTION.FIELD=VALU
        score_sde eval   --workdir=DIR [--eval_folder=NAME] [--config.SECTION.FIELD=VALUE ...]
        score_sde sample --workdir=DIR [--num_samples=N]
        score_sde data show|prepare ...
-       score_sde compare IMAGES REFERENCE | statistics IMAGES --out=FILE
+       score_sde compare IMAGES REFERENCE | statistics IMAGES --out=FILE | weights NAME FILE
        score_sde convert|export ...
        python main.py --config=FILE --workdir=DIR [--mode=train|eval|sample] [--config.SECTION.FIELD=VALUE ...]
 
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     program, *words = sys.argv if arguments is None else arguments
-    if words and words[0] in ("data", "compare", "statistics", "convert", "export"):
+    if words and words[0] in ("data", "compare", "statistics", "weights", "convert", "export"):
         sys.exit(_tools(words))
     if words and words[0] in MODES:
         words = [f"--mode={words[0]}", *words[1:]]

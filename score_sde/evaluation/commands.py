@@ -1,7 +1,8 @@
-"""Compare two sets of images made elsewhere, or make the statistics of one, without a config.
+"""Compare two sets of images made elsewhere, make the statistics of one, keep weights for features; without a config.
 
 score_sde compare samples.zip photos/ --metrics=fd,kid,precision,recall
-score_sde compare samples.npz train.npz --features=inception --set file=pt_inception.pth
+score_sde weights inception pt_inception-2015-12-05-6726825d.pth
+score_sde compare samples.npz train.npz --features=inception
 score_sde statistics photos/ --out=photos.npz
 """
 
@@ -20,6 +21,7 @@ from score_sde.data.source import Source
 from score_sde.evaluation import features as rooms
 from score_sde.evaluation.comparison import DEFAULT, METRICS, compare
 from score_sde.evaluation.features import Extractor
+from score_sde.evaluation.features.weights import SOURCES, install
 from score_sde.evaluation.references import statistics_of
 from score_sde.evaluation.report import rows_of
 from score_sde.evaluation.statistics import KEEP, Statistics, read, write
@@ -52,6 +54,11 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--form", choices=("ours", "pytorch-fid"), default="ours", help="of the file")
     _common(command)
     command.set_defaults(run=make_statistics)
+
+    command = commands.add_parser("weights", help="put the weights of a network for features into the cache")
+    command.add_argument("name", choices=tuple(SOURCES), help="whose weights")
+    command.add_argument("file", type=Path, help="the .pth or .safetensors that you have")
+    command.set_defaults(run=install_weights)
 
 
 def _common(command: argparse.ArgumentParser) -> None:
@@ -110,6 +117,12 @@ def make_statistics(
     if jax.process_index() == 0:
         print(f"written {out}: {found.n:,} examples, {len(found.moments.mean)} features")
     return found
+
+
+def install_weights(name: str, file: Path) -> None:
+    """Check that the weights are those of the network, and keep them for ``--features=NAME``."""
+    getattr(rooms, name)(file=file)
+    print(f"written {install(name, file)}; --features={name} uses it from now on")
 
 
 def _statistics(

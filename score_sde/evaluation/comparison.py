@@ -13,6 +13,7 @@ inception_score    needs logits as features                                  fea
 authpct            the share of images that are no copies, in per cent       features, all of the training set
 c_t                copying, as a z-score                                     features, and held-out images
 fld                feature likelihood divergence                             features, and held-out images
+classifier_accuracy   of a linear classifier trained on the samples          features, labels, and held-out images
 """
 
 import dataclasses
@@ -21,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from score_sde.checks import require
-from score_sde.evaluation.metrics import cmmd, fld, inception_score, kid, prdc, sliced_w2, vendi
+from score_sde.evaluation.metrics import classifier_accuracy, cmmd, fld, inception_score, kid, prdc, sliced_w2, vendi
 from score_sde.evaluation.metrics.distances import Features
 from score_sde.evaluation.metrics.estimate import Estimate
 from score_sde.evaluation.metrics.frechet import frechet, frechet_infinity, frechet_jackknife, standard_error
@@ -85,8 +86,9 @@ METRICS: Mapping[str, Callable[[Sides], Estimate | float]] = {
     "authpct": lambda sides: authpct(sides.reference.features, sides.sample.features),
     "c_t": lambda sides: c_t(*sides.triple),
     "fld": lambda sides: fld(*sides.triple),
+    "classifier_accuracy": lambda sides: _classifier_accuracy(sides),
 }
-NEEDS_HELD_OUT = ("c_t", "fld")
+NEEDS_HELD_OUT = ("c_t", "fld", "classifier_accuracy")
 OF_MOMENTS = ("fd",)
 
 
@@ -152,6 +154,17 @@ def _distance(sample: Statistics, reference: Statistics) -> Estimate:
     if not sample.all_kept:
         return Estimate(value)
     return Estimate(value, standard_error(sample.features, _best(reference)))
+
+
+def _classifier_accuracy(sides: Sides) -> Estimate:
+    _, held_out, sample = sides.triple
+    assert sides.held_out is not None
+    labels = sides.sample.label, sides.held_out.label
+    if labels[0] is None or labels[1] is None:
+        raise ValueError(
+            f"it needs labels, and {sides.held_out.name if labels[0] is not None else sides.sample.name} has none"
+        )
+    return classifier_accuracy(sample, labels[0], held_out, labels[1])
 
 
 def _best(statistics: Statistics) -> Features | Moments:

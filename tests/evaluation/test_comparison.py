@@ -1,5 +1,7 @@
 """Metrics by name from statistics: values, floors, numbers of examples; and what is refused."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,8 @@ from score_sde.evaluation.metrics.moments import Moments
 
 
 def normal(n, seed, shift=0.0, name="normal"):
-    return Statistics.of(np.random.default_rng(seed).normal(size=(n, 4)) + shift, {"data": name, "n": n})
+    found = Statistics.of(np.random.default_rng(seed).normal(size=(n, 4)) + shift, {"data": name, "n": n})
+    return dataclasses.replace(found, label=np.arange(n) % 2)
 
 
 TRAIN, TEST, MADE = normal(300, 0, name="train"), normal(200, 1, name="test"), normal(150, 2, 0.5, name="made")
@@ -55,6 +58,7 @@ def test_moments_alone_give_the_distance():
         (("fid",), {}, "metrics has 'fid'; allowed: 'fd', 'fd_jackknife'"),
         ((), {}, r"metrics = \(\); allowed: 'fd'"),
         (("c_t",), {}, "c_t: it needs held-out images"),
+        (("classifier_accuracy",), {"held_out": Statistics.of(TEST.kept)}, "classifier_accuracy: it needs labels"),
     ],
 )
 def test_refused(metrics, options, words):

@@ -7,7 +7,7 @@ import functools
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,29 +16,39 @@ from jaxtyping import Array, Float
 
 from score_sde.checks import require
 from score_sde.evaluation.features.extractor import Extractor
-from score_sde.formats import pth, safetensors
+from score_sde.evaluation.features.weights import read
 
 PATCH, HEAD_WIDTH, EPSILON = 14, 64, 1e-6
 MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of ImageNet's colours
+MODES = {"edm2": "bicubic", "dgm-eval": "bicubic_bytes"}
+"""How images are resized."""
 SIZES = {384: "S", 768: "B", 1024: "L"}
 
 
-def dinov2(file: str | Path, *, size: int = 224, offset: float | None = None) -> Extractor:
-    """The normalised class token. The model (S, B or L) follows from the file.
+def dinov2(
+    file: str | Path | None = None,
+    *,
+    mode: Literal["edm2", "dgm-eval"] = "edm2",
+    size: int = 224,
+    offset: float | None = None,
+) -> Extractor:
+    """The normalised class token. The model (S, B or L) follows from the file; without one, that of ``score_sde weights``.
 
+    ``mode``: whether images are resized as EDM2 does, keeping floats, or as dgm-eval does, in bytes.
     ``offset``: what is added to the number of patches when the position embeddings are resized: 0.1 in torch hub's code,
     0 in Hugging Face's; unless given, as the file's origin does.
     """
+    require(mode in MODES, f"mode = {mode!r}; allowed: {', '.join(map(repr, MODES))}")
     require(size % PATCH == 0 and size > 0, f"size = {size}; allowed: multiples of {PATCH}, such as 224")
-    file = Path(file)
-    state = safetensors.read(file) if file.suffix == ".safetensors" else pth.read(file)
+    state = read("dinov2", file)
     hub = "cls_token" in state
     weights = dict(_from_hub(state)) if hub else dict(_from_hugging_face(state))
     width = weights["class"].shape[-1]
     require(width in SIZES, f"the class token has {width} numbers; DINOv2 S, B and L have {', '.join(map(str, SIZES))}")
     offset = (0.1 if hub else 0.0) if offset is None else offset
     weights["positions"] = resized_positions(weights["positions"], size // PATCH, offset)
-    return Extractor(f"DINOv2 {SIZES[width]}", _class_token, weights, size=size, mean=MEAN, deviation=DEVIATION)
+    name = f"DINOv2 {SIZES[width]} ({mode})"
+    return Extractor(name, _class_token, weights, size=size, resize=MODES[mode], mean=MEAN, deviation=DEVIATION)
 
 
 def resized_positions(positions: np.ndarray, side: int, offset: float) -> np.ndarray:

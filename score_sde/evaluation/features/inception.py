@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from score_sde.checks import require
 from score_sde.evaluation.features.extractor import Extractor
 from score_sde.evaluation.features.folding import folded
-from score_sde.formats import pth, safetensors
+from score_sde.evaluation.features.weights import read
 
 SIZE = 299
 # How images are prepared: (resize, mean, deviation).
@@ -32,20 +32,19 @@ Conv = Callable[..., Array]
 
 
 def inception(
-    file: str | Path,
+    file: str | Path | None = None,
     *,
     mode: Literal["tf", "pytorch-fid", "clean-fid"] = "tf",
     output: Literal["pool3", "logits", "spatial"] = "pool3",
 ) -> Extractor:
     """Features for FID and KID ("pool3"), the Inception score ("logits") and sFID ("spatial").
 
-    ``mode``: "tf" is that of ADM, EDM and torch-fidelity. ``file``: the .pth, or what ``convert`` wrote.
+    ``mode``: "tf" is that of ADM, EDM and torch-fidelity. ``file``: by default what ``score_sde weights`` left.
     """
     require(mode in MODES, f"mode = {mode!r}; allowed: {', '.join(map(repr, MODES))}")
     outputs = {"pool3": _pool3, "logits": _logits, "spatial": _spatial}
     require(output in outputs, f"output = {output!r}; allowed: {', '.join(map(repr, outputs))}")
-    file = Path(file)
-    weights = safetensors.read(file) if file.suffix == ".safetensors" else converted(pth.read(file))
+    weights = converted(read("inception", file))
     resize, mean, deviation = MODES[mode]
     name = f"InceptionV3 {output} ({mode})"
     return Extractor(name, outputs[output], weights, size=SIZE, resize=resize, mean=mean, deviation=deviation)

@@ -3,6 +3,7 @@
 Images are (n, height, width, channels) with values from 0 to 255. The names say what to compare with:
 
     bicubic       antialiased, values kept as floats and clipped: clean-fid (PIL, mode "F"), EDM2 for DINOv2
+    bicubic_bytes the same, rounded to bytes after each axis: dgm-eval (PIL on bytes)
     bilinear_tf1  corner of pixel i at i · old/new, no antialiasing: ADM, EDM, torch-fidelity, the first FID
     bilinear      centres of pixels, no antialiasing: pytorch-fid
     none          as they are
@@ -25,6 +26,14 @@ def bicubic(images: Images, size: int) -> Resized:
     return jnp.clip(jax.image.resize(images, shape, "cubic", antialias=True), 0, 255)
 
 
+def bicubic_bytes(images: Images, size: int) -> Resized:
+    """The same, rounded to bytes after the rows have been resized and again after the columns."""
+    n, height, _, channels = images.shape
+    for shape in ((n, height, size, channels), (n, size, size, channels)):
+        images = jnp.clip(jnp.round(jax.image.resize(images, shape, "cubic", antialias=True)), 0, 255)
+    return images
+
+
 def bilinear(images: Images, size: int) -> Resized:
     """Source position (i + ½) old/new − ½, within the image."""
     return _interpolated(images, size, 0.5)
@@ -42,6 +51,7 @@ def none(images: Images, size: int) -> Resized:
 
 RESIZES: Mapping[str, Callable[[Images, int], Resized]] = {
     "bicubic": bicubic,
+    "bicubic_bytes": bicubic_bytes,
     "bilinear": bilinear,
     "bilinear_tf1": bilinear_tf1,
     "none": none,

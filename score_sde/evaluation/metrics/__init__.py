@@ -4,6 +4,7 @@ They are computed in float64 on the host. Which features, and how they were made
 (``score_sde.evaluation``): a number without it cannot be compared.
 """
 
+from score_sde.evaluation.metrics.classifier_accuracy import classifier_accuracy
 from score_sde.evaluation.metrics.estimate import Estimate
 from score_sde.evaluation.metrics.frechet import frechet, frechet_infinity, frechet_jackknife
 from score_sde.evaluation.metrics.inception_score import inception_score
@@ -22,6 +23,7 @@ __all__ = [
     "Moments",
     "authpct",
     "c_t",
+    "classifier_accuracy",
     "cmmd",
     "fld",
     "frechet",

@@ -3,8 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
-from score_sde.evaluation.features import Extractor, dinov2, efficientnet_lite0, inception
+from score_sde.evaluation.features import RESIZES, Extractor, dinov2, efficientnet_lite0, inception, weights
 from score_sde.formats import pth_writer
 from tests.evaluation.features.weights import images
 
@@ -61,3 +62,26 @@ def test_bad_input(tmp_path, unchecked):
         efficientnet_lite0(other, size=65)
     with pytest.raises(ValueError, match="mode = 'fid'; allowed: 'tf', 'pytorch-fid', 'clean-fid'"):
         inception(other, mode="fid")
+
+
+def test_weights_are_installed_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "CACHE", tmp_path / "cache")
+    with pytest.raises(ValueError, match=r"weights of inception are not installed .* score_sde weights inception FILE"):
+        inception()
+    arrays = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3)}
+    weights.install("inception", pth_writer.write(tmp_path / "a.pth", arrays))
+    np.testing.assert_array_equal(weights.read("inception", None)["a.weight"], arrays["a.weight"])
+    with pytest.raises(
+        ValueError, match=r"b\.pth does not exist, or is no file; the weights of dinov2 are dinov2_vitl14"
+    ):
+        dinov2(tmp_path / "b.pth")
+
+
+@pytest.mark.parametrize(("old", "new"), [(32, 224), (64, 30)])
+def test_bytes_are_resized_as_pillow_does(old, new):
+    """dgm-eval resizes bytes with Pillow, which computes in fixed point: one level off at most, and seldom."""
+    image = np.random.default_rng(0).integers(0, 256, (old, old, 3)).astype(np.uint8)
+    wanted = np.asarray(Image.fromarray(image).resize((new, new), Image.Resampling.BICUBIC)).astype(int)
+    found = np.asarray(RESIZES["bicubic_bytes"](jnp.asarray(image[None], jnp.float32), new))[0].astype(int)
+    assert np.abs(found - wanted).max() <= 1
+    assert np.mean(found != wanted) < 0.02

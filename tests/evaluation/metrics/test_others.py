@@ -4,9 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.stats import mannwhitneyu, multivariate_normal
+from scipy.special import log_softmax
+from scipy.stats import mannwhitneyu, multivariate_normal, norm
 
-from score_sde.evaluation.metrics import authpct, c_t, fld, inception_score, prdc, sliced_w2, vendi
+from score_sde.evaluation.metrics import authpct, c_t, classifier_accuracy, fld, inception_score, prdc, sliced_w2, vendi
+from score_sde.evaluation.metrics.classifier_accuracy import fitted
 from score_sde.evaluation.metrics.likelihood_divergence import negative_log_likelihood
 
 
@@ -135,3 +137,19 @@ def test_the_likelihood_divergence_of_good_and_shifted_samples_of_half_the_modes
     assert fld(train, test, modes(200, 3) + 2) > good + 5
     assert fld(train, test, samples(200, seed=3, shift=3)) > good + 5
     assert fld(train, test, train[:200] + 1e-4 * samples(200, seed=4)) > good + 5
+
+
+def test_classifier_accuracy_is_that_of_the_best_rule():
+    """Two Gaussians at distance 2: Φ(1) = 84 %, by a classifier that is linear; and W solves its equation."""
+    draw = np.random.default_rng(0)
+    y, test_y = draw.integers(0, 2, 2000), draw.integers(0, 2, 4000)
+    x, test = (draw.normal(size=(len(labels), 3)) + np.outer(2 * labels, [1, 0, 0]) for labels in (y, test_y))
+    found = classifier_accuracy(x, y, test, test_y)
+    assert found.value == pytest.approx(norm.cdf(1), abs=3 * found.standard_error)
+    assert found.standard_error == pytest.approx(np.sqrt(0.84 * 0.16 / 4000), rel=0.05)
+    weights, bias = fitted(x, y, 2, 0.01)
+    p = np.exp(log_softmax(x @ weights + bias, axis=1))
+    np.testing.assert_allclose(x.T @ (p - np.eye(2)[y]) / 2000 + 0.01 * weights, 0, atol=1e-4)
+    assert classifier_accuracy(x, 1 - y, test, test_y).value < 0.2
+    with pytest.raises(ValueError, match="sample has 2000 features and 3 labels"):
+        classifier_accuracy(x, y[:3], test, test_y)
