@@ -317,3 +317,13 @@ def test_in_memory_is_the_same(any_source):
     for key, column in copy.take(indices).items():
         np.testing.assert_array_equal(column, expected[key])
     assert (copy.shape, copy.levels, copy.num_classes) == (any_source.shape, any_source.levels, any_source.num_classes)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_large_array_of_a_npz_is_mapped_where_it_is_not_compressed(tmp_path, monkeypatch, save):
+    images = np.random.default_rng(0).integers(0, 256, (20, 3, 3, 1)).astype(np.uint8)
+    save(tmp_path / "a.npz", other=np.arange(3), arr_0=images)
+    monkeypatch.setattr("score_sde.data.sources.arrays.LARGE", 100)
+    source = data.open_source("arrays", path=tmp_path / "a.npz", data_key="arr_0")
+    assert isinstance(source.data, np.memmap) == (save is np.savez)
+    np.testing.assert_array_equal(source.take(np.array([3, 19]))["data"], images[[3, 19]])

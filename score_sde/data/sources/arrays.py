@@ -1,5 +1,7 @@
 """``.npy`` and ``.npz`` files of arrays, with or without labels."""
 
+import struct
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +9,8 @@ import numpy as np
 
 from score_sde.checks import require
 from score_sde.data.source import RESERVED, ArraySource, Source, check_split, hold_out
+
+LARGE = 2**30
 
 
 def arrays(
@@ -23,7 +27,8 @@ def arrays(
 ) -> Source:
     """The arrays of a file: (n, H, W, C) or (n, H, W) bytes, or floats (n, ...), which are continuous.
 
-    A ``.npy`` is memory-mapped, so it may be larger than memory; ``labels`` is the path of the ``.npy`` of its labels.
+    A ``.npy`` is memory-mapped, as is a large array of an uncompressed ``.npz``, so it may be larger than memory.
+    ``labels`` is the path of the ``.npy`` of the labels of a ``.npy``.
     A ``.npz`` contains ``data`` and optionally ``label`` (or the names in the keys); its other arrays of numbers with
     one row per example are entries under their own names, such as ``mask``. It has splits if it contains
     ``train_data``, ``train_label``, ``test_data`` ...; else all examples but a ``test_fraction`` are "train".
@@ -51,7 +56,7 @@ def arrays(
                     f"{path} has no array {data_key!r}; it has {', '.join(file) or 'none'}. "
                     "Set data_key and label_key to what it has",
                 )
-                data = file[columns.pop(data_key)]
+                data = member(path, file, columns.pop(data_key))
                 label = file[columns.pop(label_key)] if label_key in columns else None
                 others = {name: file[key] for name, key in columns.items() if is_entry(file, name, key, len(data))}
     except (OSError, ValueError, EOFError) as error:
@@ -62,6 +67,25 @@ def arrays(
         raise ValueError(f"{path}: labels must be integers (n,); they are {label.dtype} {label.shape}")
     source = kind(str(path), data, label, levels, num_classes, flippable, others)
     return source if splits else hold_out(source, split, test_fraction)
+
+
+def member(path: Path, file: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
+    """An array of a .npz; one of more than ``LARGE`` bytes is mapped, not read, unless it is compressed."""
+    archive = file.zip
+    name = key if archive is None or key in archive.namelist() else f"{key}.npy"
+    if archive is None or name not in archive.namelist():
+        return file[key]
+    entry = archive.getinfo(name)
+    if entry.file_size <= LARGE or entry.compress_type != zipfile.ZIP_STORED:
+        return file[key]
+    with path.open("rb") as stream:
+        stream.seek(entry.header_offset)
+        lengths = struct.unpack("<HH", stream.read(30)[26:])  # of the name and of what follows it
+        stream.seek(entry.header_offset + 30 + sum(lengths))
+        if np.lib.format.read_magic(stream) != (1, 0):
+            return file[key]
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+        return np.memmap(path, dtype, "r", stream.tell(), shape, "F" if fortran else "C")
 
 
 def splits_of(file: np.lib.npyio.NpzFile, data_key: str) -> tuple[str, ...]:
