@@ -68,7 +68,10 @@ def _common(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--keep", type=int, default=KEEP, help="how many examples' features are kept, of a random subset"
     )
-    command.add_argument("--batch_size", type=int, default=256)
+    command.add_argument("--batch_size", type=int, default=256, help="over all devices")
+    command.add_argument(
+        "--distributed", action="store_true", help="join the other hosts: jax.distributed.initialize()"
+    )
 
 
 def compare_images(
@@ -82,8 +85,11 @@ def compare_images(
     set: Sequence[str] = (),
     keep: int = KEEP,
     batch_size: int = 256,
+    distributed: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Print the metrics as a table, write them to ``out``, and return them."""
+    if distributed:
+        jax.distributed.initialize()
     names = metrics.split(",") if isinstance(metrics, str) else metrics
     given = (images, reference, *((held_out,) if held_out is not None else ()))
     sides = [_statistics(each, split, features, set, keep, batch_size) for each in given]
@@ -108,8 +114,11 @@ def make_statistics(
     set: Sequence[str] = (),
     keep: int = KEEP,
     batch_size: int = 256,
+    distributed: bool = False,
 ) -> Statistics:
     """Write the statistics of images to ``out``. An interrupted pass resumes."""
+    if distributed:
+        jax.distributed.initialize()
     require(out.suffix == ".npz", f"--out={out} must end with .npz")
     found = statistics_of(_opened(images, split), _extractor(features, set), out, keep=keep, batch_size=batch_size)
     if form != "ours" and jax.process_index() == 0:
@@ -132,6 +141,7 @@ def _statistics(
     set: Sequence[str] = (),
     keep: int = KEEP,
     batch_size: int = 256,
+    distributed: bool = False,
 ) -> Statistics:
     """Those of a file of statistics, or of images."""
     if is_statistics(images):

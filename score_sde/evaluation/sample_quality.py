@@ -1,6 +1,7 @@
 """Metrics of samples against the data, in the pass over samples."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -49,7 +50,7 @@ class SampleQuality:
         about = {**self.features.about, "reference": self.reference, "held_out": self.held_out, "keep": self.keep}
         return f"SampleQuality({about}, metrics={tuple(self.metrics)})"
 
-    @property
+    @functools.cached_property
     def _collect(self) -> FeatureStatistics:
         return FeatureStatistics(self.features, self.keep, SHOWN, "samples", self.first)
 

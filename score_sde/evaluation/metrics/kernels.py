@@ -22,14 +22,17 @@ def kid(one: Features, other: Features) -> Estimate:
     """
     check(one, other)
     require(min(len(one), len(other)) > 2, "KID needs at least 3 samples on each side")
-    return _unbiased(one, other, lambda x, y: (x @ y.T / x.shape[1] + 1) ** 3)
+    return _unbiased(one, other, _cubic)
 
 
 def kid_of_subsets(one: Features, other: Features, *, subsets: int = 100, size: int = 1000, seed: int = 0) -> Estimate:
     """The mean over random subsets, as torch-fidelity computes it; no standard error."""
     require(size <= min(len(one), len(other)), f"size = {size}; the samples have {len(one)} and {len(other)} members")
     draw = np.random.default_rng(seed)
-    values = [kid(*(x[draw.choice(len(x), size, replace=False)] for x in (one, other))).value for _ in range(subsets)]
+    values = []
+    for _ in range(subsets):
+        x, y = (np.asarray(each[draw.choice(len(each), size, replace=False)], np.float64) for each in (one, other))
+        values.append(_within(_cubic(x, x)) + _within(_cubic(y, y)) - 2 * _cubic(x, y).mean())
     return Estimate(float(np.mean(values)))
 
 
@@ -42,6 +45,15 @@ def cmmd(one: Features, other: Features, *, sigma: float = 10.0, scale: float = 
 
     xx, yy, xy = (_sums(a, b, kernel).rows.mean() / len(b) for a, b in ((one, one), (other, other), (one, other)))
     return float(scale * (xx + yy - 2 * xy))
+
+
+def _cubic(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+def _within(kernel: np.ndarray) -> float:
+    """The mean over pairs of different samples."""
+    return float((kernel.sum() - np.trace(kernel)) / (len(kernel) * (len(kernel) - 1)))
 
 
 class _Sums(NamedTuple):

@@ -1,6 +1,7 @@
 """Collecting statistics in one resumable pass over examples or samples."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from score_sde import devices
 from score_sde.checks import require
 from score_sde.evaluation.evaluator import Batch, State, Subject
 from score_sde.evaluation.features.extractor import Extractor
@@ -37,6 +39,11 @@ class FeatureStatistics:
     def __post_init__(self):
         require(self.keep >= 2, f"keep = {self.keep}; allowed: 2 or more examples")
 
+    @functools.cached_property
+    def _placed(self) -> Extractor:
+        """The features with their weights on all devices."""
+        return devices.put(self.features, devices.whole(devices.mesh()))
+
     def __repr__(self) -> str:
         return f"FeatureStatistics({self.features.about}, keep={self.keep}, shown={self.shown})"
 
@@ -46,7 +53,7 @@ class FeatureStatistics:
 
     def measure(self, subject: Subject, batch: Batch, key: Key[Array, ""]) -> dict[str, Array]:
         images = batch["data"]
-        values = {"features": self.features(in_bytes(images, subject.scaling.levels)), "images": images}
+        values = {"features": self._placed(in_bytes(images, subject.scaling.levels)), "images": images}
         return values | ({"label": batch["label"]} if "label" in batch else {})
 
     def add(self, state: State, rows: slice, values: Mapping[str, np.ndarray]) -> State:
