@@ -3,15 +3,14 @@
 import json
 import os
 import resource
-import tempfile
 from pathlib import Path
 
 from tests.flags import QUICK
 
-# XLA compiles quickly, and keeps what took long for the other processes. XLA_FLAGS= make test runs the tests as users run
-# the library.
+# XLA compiles quickly, and keeps what took long for the other processes and for the next time (make clean forgets it).
+# XLA_FLAGS= make test runs the tests as users run the library.
 os.environ.setdefault("XLA_FLAGS", QUICK)
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="score_sde_tests_"))
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".cache" / "jax"))
 
 import jax
 import jaxtyping

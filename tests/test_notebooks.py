@@ -104,7 +104,7 @@ def test_the_guard_guards(guarded, code, words):
     assert f"PermissionError: a notebook {words}" in done.stderr
 
 
-SLOW = {"05_from_score_sde": pytest.mark.slow}  # tests/interop has its parts
+SLOW = dict.fromkeys(("03_likelihood", "05_from_score_sde"), pytest.mark.slow)  # their parts have tests of their own
 
 
 @pytest.mark.parametrize(

@@ -59,10 +59,9 @@ def everything(model, network, x, t, labels, probe):
     return out, model.score(x, t), *pull(probe)
 
 
-# Three of the three kinds of network, and the others.
+# Two kinds of network at once; the others, and DDPM++, with the slow tests.
 FIRST = {
     "ve_cifar10_ncsnpp",
-    "vp_cifar10_ddpmpp_continuous",
     "vp_ddpm_cifar10_continuous",
 }
 FILES = [pytest.param(name, marks=[] if name in FIRST else pytest.mark.slow) for name in REFERENCE_NETWORKS]
