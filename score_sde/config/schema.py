@@ -79,7 +79,7 @@ def check_part(path: str, part: Part, given: Any, problems: list[str], default: 
         if key in given:
             section[key] = _field(f"{path}.{key}", key, field, given[key], problems)
         elif field.default is REQUIRED:
-            problems.append(f"{path}.{key} is missing; it must be {described(field.annotation)}")
+            problems.append(f"{path}.{key} is missing; it must be {_wanted(key, field)}")
         elif field.plain:
             section[key] = field.default
     return section
@@ -172,6 +172,14 @@ REFERENCE: Mapping[str, Field] = {
     "hash": Field(str | None, None),
 }
 """The fields of a reference to another run: its workdir, the step and name of the weights, and their hash."""
+RUN = 'a reference to another run: {"run": WORKDIR, "step": None, "weights": "ema"}'
+
+
+def _wanted(key: str, field: Field) -> str:
+    """What a field takes, in words."""
+    if key in NESTED:
+        return f"a section, or a name: {_names(NESTED[key])}"
+    return RUN if is_reference(field.annotation) else described(field.annotation)
 
 
 def _field(path: str, key: str, field: Field, value: Any, problems: list[str]) -> Any:
@@ -189,9 +197,7 @@ def _field(path: str, key: str, field: Field, value: Any, problems: list[str]) -
 def _reference(path: str, value: Any, problems: list[str]) -> Any:
     value = {"run": value} if isinstance(value, str) else value
     if not isinstance(value, Mapping):
-        problems.append(
-            f'{path} = {value!r}; it must refer to another run: {{"run": WORKDIR, "step": None, "weights": "ema"}}'
-        )
+        problems.append(f"{path} = {value!r}; it must be {RUN}")
         return value
     for key in value:
         if key not in REFERENCE:

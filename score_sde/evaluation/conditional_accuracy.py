@@ -1,7 +1,7 @@
 """Whether samples show the class that they were drawn for, by a classifier."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ class ConditionalAccuracy(PerExample):
     """
 
     classifier: NoisyClassifier
-    of: Literal["samples"] = "samples"  # type: ignore[assignment]
+    of: ClassVar[Literal["examples", "samples"]] = "samples"
     first: int | None = None
     label: str = "label"
 

@@ -10,7 +10,7 @@ values of each example, or only sums.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
@@ -69,7 +69,7 @@ class Evaluator(Protocol):
 class PerExample:
     """Keep the values of each example, for a result computed from all of them."""
 
-    of: Literal["examples", "samples"] = "examples"
+    of: ClassVar[Literal["examples", "samples"]] = "examples"
     first: int | None = None
 
     def begin(self, n: int) -> State:

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import numpy as np
@@ -39,7 +39,7 @@ class SampleQuality:
     held_out: str | None = "test"
     keep: int = KEEP
     first: int | None = None
-    of: Literal["samples"] = "samples"
+    of: ClassVar[Literal["examples", "samples"]] = "samples"
 
     def __post_init__(self):
         check_metrics(self.metrics)
