@@ -13,7 +13,6 @@ import score_sde as ss
 from score_sde.experiment import experiment_of, save
 from score_sde.formats import pth
 from score_sde.interop import from_score_sde_pytorch, load_score_sde_pytorch
-from score_sde.interop.commands import convert
 from score_sde.interop.score_sde.checkpoints import averaged
 from score_sde.interop.score_sde.export import export, to_score_sde_pytorch
 from tests.conftest import REFERENCE
@@ -105,7 +104,7 @@ def test_convert_leaves_a_workdir_that_loads(case, tmp_path):
         for one, other in zip(jax.tree.leaves(loaded.model), jax.tree.leaves(direct.model), strict=True):
             np.testing.assert_array_equal(one, other)
     with pytest.raises(ValueError, match="has a checkpoint of step 3 already"):
-        convert(checkpoint, config, out)
+        save(out, run.experiment, 3, {"ema": run.model})
     with pytest.raises(ValueError, match="no checkpoint of step 7; it has 3"):
         ss.load(out, step=7)
     with pytest.raises(ValueError, match="weights = 'best'"):

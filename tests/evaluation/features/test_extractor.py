@@ -49,7 +49,7 @@ def test_the_hash_is_that_of_the_weights():
 def test_bad_input(tmp_path, unchecked):
     with pytest.raises(ValueError, match=r"images of shape \(2, 8, 8\); give \(n, height, width, channels\)"):
         extractor()(np.zeros((2, 8, 8)))
-    with pytest.raises(ValueError, match="resize = 'lanczos'; allowed: 'bicubic', 'bilinear'"):
+    with pytest.raises(ValueError, match="resize = 'lanczos'; allowed: 'bicubic', 'bicubic_bytes'"):
         extractor(resize="lanczos")
     other = pth_writer.write(tmp_path / "other.pth", {"layer.weight": np.zeros((2, 2), np.float32)})
     with pytest.raises(ValueError, match="it is not EfficientNet-Lite0's"):

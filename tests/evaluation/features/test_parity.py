@@ -72,7 +72,7 @@ def test_modes_differ_by_much_more_than_the_tolerance(recorded):
 def test_dinov2_of_hugging_face(recorded, tmp_path, size):
     safetensors.write(tmp_path / "model.safetensors", state(SHAPES["dinov2"]))
     extract = dinov2(tmp_path / "model.safetensors", size=size)
-    assert extract.name == "DINOv2 S"
+    assert extract.name == "DINOv2 S (edm2)"
     close(extract(images(1, size)), recorded[f"dinov2/{size}"])
 
 
