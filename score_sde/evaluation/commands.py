@@ -19,7 +19,7 @@ from score_sde.checks import require
 from score_sde.data.commands import open_any, parse_option
 from score_sde.data.source import Source
 from score_sde.evaluation import features as rooms
-from score_sde.evaluation.comparison import DEFAULT, METRICS, compare
+from score_sde.evaluation.comparison import DEFAULT, METRICS, check_metrics, compare
 from score_sde.evaluation.features import Extractor
 from score_sde.evaluation.features.weights import SOURCES, install
 from score_sde.evaluation.references import statistics_of
@@ -33,7 +33,7 @@ KINDS = ("efficientnet_lite0", "inception", "dinov2", "pixels", "pca", "function
 
 
 def add_commands(commands: Any) -> None:
-    """Add both commands to the subparsers of a program."""
+    """Add the commands to the subparsers of a program."""
     command = commands.add_parser(
         "compare",
         help="metrics of one set of images against another",
@@ -91,6 +91,7 @@ def compare_images(
     if distributed:
         jax.distributed.initialize()
     names = metrics.split(",") if isinstance(metrics, str) else metrics
+    check_metrics(names)
     given = (images, reference, *((held_out,) if held_out is not None else ()))
     sides = [_statistics(each, split, features, set, keep, batch_size) for each in given]
     sample, real, *further = sides

@@ -12,6 +12,7 @@ from score_sde.checkpoints import hash_of
 from score_sde.checks import require
 from score_sde.evaluation.evaluator import Batch, PerExample, State, Subject, mean_of
 from score_sde.guidance import NoisyClassifier
+from score_sde.randomness import keys_of
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -34,7 +35,7 @@ class ConditionalAccuracy(PerExample):
             self.label in batch,
             f"conditional_accuracy needs samples with a {self.label!r}, but the model has no such condition",
         )
-        x = subject.scaling.forward(batch["data"], jax.random.split(key, len(batch["data"])))
+        x = subject.scaling.forward(batch["data"], keys_of(key, batch["index"]))
         return {"right": _right(self.classifier, x, batch[self.label])}
 
     def result(self, subject: Subject, state: State) -> dict[str, Any]:

@@ -45,7 +45,9 @@ def evaluate(
     file = None if file is None else Path(file)
     files = {name: _beside(file, name) for name in evaluators}
     works = _passed(subject, evaluators, stream, key, files, settings or {}, save_every, progress)
-    return _results(works, subject, file) if jax.process_index() == 0 else {}
+    results = _results(works, subject, file) if jax.process_index() == 0 else {}
+    devices.wait_for_all("results are written")
+    return results
 
 
 def final_state(
@@ -138,8 +140,8 @@ class _Work:
     """The progress of one evaluator: the number of examples done, and its state, in memory and on disk."""
 
     def __init__(self, evaluator: Evaluator, n: int, settings: dict[str, Any], file: Path | None):
-        self.evaluator, self.settings, self.file = evaluator, settings, file
         self.total = n if evaluator.first is None else min(n, evaluator.first)
+        self.evaluator, self.settings, self.file = evaluator, {**settings, "total": self.total}, file
         self.done, self.state = 0, evaluator.begin(self.total)
         if file is not None and file.exists():
             self.done, self.state = self._load(file)

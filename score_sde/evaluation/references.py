@@ -64,7 +64,8 @@ class References:
         if Path(split).suffix in (".npz", ".pkl"):
             return read(split)
         source = self.source(split)
-        about = {**features.about, "keep": keep, "source": source.name, "examples": len(source)}
+        about = {**features.about, "keep": keep, "split": split, "source": source.name}
+        about |= {"examples": len(source), "shape": list(source.shape)}
         name = hashlib.blake2b(json.dumps(about).encode(), digest_size=4).hexdigest()
         if name not in self._known:
             file = None if self.folder is None else self.folder / f"{split}_{name}.npz"

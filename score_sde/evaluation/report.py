@@ -24,11 +24,12 @@ img, svg { max-width: 100%; height: auto } small, figcaption { color: #666 }
 pre { background: #f6f6f6; padding: .7rem; overflow-x: auto; font-size: .8rem; white-space: pre-wrap }
 """
 NO_INTERVAL = (
-    "Values without an interval: for Fréchet distances there are no more samples than dimensions, or not all features were "
-    "kept; for the other metrics no standard error is known."
+    "Values without an interval: fd is biased by more than its error; fd_jackknife and fd_infinity need more samples than "
+    "dimensions; for the others no error is known that covers the samples."
 )
 CAPTIONS = {
     "samples": "The first samples.",
+    "levels": "At each noise level.",
     "nearest": "Samples (above) and the nearest of the kept training images (below), by the same features.",
 }
 
@@ -51,7 +52,7 @@ def write_report(folder: str | Path, title: str = "") -> Path:
         parts.append(_table(rows_of(result)))
         if any(entry["interval"] is None for entry in result.get("metrics", {}).values()):
             parts.append(f"<p><small>{NO_INTERVAL}</small></p>")
-        parts += [_image(file, name) for file in sorted(folder.glob(f"{newest}_{name}_*.png"), reverse=True)]
+        parts += [_image(file, name) for what in CAPTIONS if (file := folder / f"{newest}_{name}_{what}.png").exists()]
     if len(steps) > 1:
         parts += ["<h2>Over training</h2>", _curves(steps)]
     for name, result in steps[newest].items():
@@ -131,7 +132,9 @@ def _curves(steps: Mapping[int, Mapping[str, Any]]) -> str:
     for step, results in sorted(steps.items()):
         for name, result in results.items():
             for metric, entry in result.get("metrics", {}).items():
-                curves.setdefault(metric, []).append((step, entry["value"], entry["interval"], entry.get("floor")))
+                curves.setdefault(f"{name.replace('_', ' ')}: {metric}", []).append(
+                    (step, entry["value"], entry["interval"], entry.get("floor"))
+                )
             if result.get("mean") is not None:
                 curves.setdefault(name.replace("_", " "), []).append((step, result["mean"], None, None))
     curves = {name: points for name, points in curves.items() if len(points) > 1}

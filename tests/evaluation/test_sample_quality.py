@@ -124,6 +124,18 @@ def test_conditional_accuracy():
         evaluate(Subject(MODEL, SCALING), measure, none, KEY, progress=False)
 
 
+def test_splits_of_one_source_are_two_references_and_more_samples_another_result(tmp_path):
+    same = References(lambda split: ArraySource("data", DATA[split], levels=256), tmp_path)
+    train, test = (same.statistics(split, pixels()) for split in ("train", "test"))
+    assert not np.array_equal(train.moments.mean, test.moments.mean)
+    for first in (10, 20):
+        measure = {"quality": SampleQuality(references(), pixels(), ("kid",), first=first)}
+        file = tmp_path / f"{first}" / "7.json"
+        found = evaluate(Subject(MODEL, SCALING), measure, drawn(), KEY, file, progress=False)["quality"]
+        assert found["metrics"]["kid"]["n"] == first
+        assert found["settings"]["total"] == first
+
+
 def values(found):
     return {name: found["metrics"][name]["value"] for name in METRICS}
 

@@ -59,6 +59,7 @@ class Extractor:
             "size": self.size,
             "resize": self.resize if self.size else "none",
             "quantise": self.quantise,
+            "normalisation": f"(x - {self.mean})/{self.deviation}",
         }
 
     @functools.cached_property

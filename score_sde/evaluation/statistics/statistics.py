@@ -12,7 +12,7 @@ from score_sde.evaluation.metrics.moments import Moments
 
 KEEP = 10_000
 """The number of examples whose features are kept, unless another is given."""
-COMPARED = ("features", "weights", "size", "resize", "quantise")
+COMPARED = ("features", "weights", "size", "resize", "quantise", "normalisation")
 """The settings that two statistics must share. A file of another program states none of them."""
 
 
@@ -62,12 +62,13 @@ class Statistics:
         return self.kept is not None and len(self.kept) == self.n
 
     def part(self, n: int) -> "Statistics":
-        """The statistics of the first n kept examples. They are a random subset, so these are one too."""
+        """The statistics of n random kept examples, the same at each call."""
         features = self.features
         require(n <= len(features), f"{self.name} keeps the features of {len(features)} examples; {n} are needed")
-        index = None if self.index is None else self.index[:n]
-        label = None if self.label is None else self.label[:n]
-        return Statistics(Moments.of(features[:n]), features[:n], index, label, self.about)
+        chosen = np.random.default_rng(0).permutation(len(features))[:n]
+        index = None if self.index is None else self.index[chosen]
+        label = None if self.label is None else self.label[chosen]
+        return Statistics(Moments.of(features[chosen]), features[chosen], index, label, self.about)
 
 
 def check_comparable(one: Statistics, other: Statistics) -> None:

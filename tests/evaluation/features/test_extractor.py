@@ -42,7 +42,8 @@ def test_the_hash_is_that_of_the_weights():
     other = Extractor("flat", flat, {"scale": np.float32(3)})
     assert extractor().hash == extractor(size=4).hash != other.hash
     assert extractor(size=4).about == {
-        "features": "flat", "weights": extractor().hash, "size": 4, "resize": "bicubic", "quantise": True
+        "features": "flat", "weights": extractor().hash, "size": 4, "resize": "bicubic", "quantise": True,
+        "normalisation": "(x - 0.0)/1.0",
     }  # fmt: skip
 
 
