@@ -5,10 +5,11 @@ the constructor's types and defaults. Fields are not listed here: every paramete
 """
 
 from score_sde.config.build import build, build_many, constructor_of
+from score_sde.config.differences import differences, flat
 from score_sde.config.files import read
 from score_sde.config.help import help_text
 from score_sde.config.overrides import override
-from score_sde.config.schema import VERSION, ConfigError, checked, differences, flat
+from score_sde.config.schema import VERSION, ConfigError, checked
 from score_sde.config.signatures import parameters_of
 
 __all__ = [

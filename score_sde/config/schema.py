@@ -2,7 +2,7 @@
 
 import difflib
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from score_sde.config.parts import FOLLOWS, MANY, MANY_DEFAULTS, NESTED, OPTIONAL, SECTIONS, Part, same
@@ -127,30 +127,6 @@ def field_at(config: Mapping[str, Any], path: str) -> Field | None:
         here = here.get(rest[0]) if isinstance(here, Mapping) else None
         default, rest = None, rest[1:]
     return Field(str, None)  # a whole section: its name
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(path, value) of every field, recursively through sections."""
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The differences between two configs, one line per field."""
-    mine, theirs, absent = dict(flat(one)), dict(flat(other)), "absent"
-    return [
-        f"config.{path}: {mine.get(path, absent)!r} there, {theirs.get(path, absent)!r} here"
-        for path in sorted({*mine, *theirs})
-        if plain(mine.get(path, absent)) != plain(theirs.get(path, absent))
-    ]
-
-
-def plain(value: Any) -> Any:
-    """Replace tuples by lists, as in JSON."""
-    return [plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def nearest(name: str, known: Iterable[str], path: str = "config") -> str:
