@@ -7,6 +7,7 @@ score_sde statistics photos/ --out=photos.npz
 """
 
 import argparse
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from score_sde.evaluation.comparison import DEFAULT, METRICS, check_metrics, com
 from score_sde.evaluation.features import Extractor
 from score_sde.evaluation.features.weights import SOURCES, install
 from score_sde.evaluation.references import statistics_of
-from score_sde.evaluation.report import rows_of
+from score_sde.evaluation.report import rows_of, used_columns
 from score_sde.evaluation.statistics import KEEP, Statistics, read, write
 from score_sde.evaluation.statistics.files import is_statistics
 from score_sde.files import written_whole
@@ -93,7 +94,13 @@ def compare_images(
     names = metrics.split(",") if isinstance(metrics, str) else metrics
     check_metrics(names)
     given = (images, reference, *((held_out,) if held_out is not None else ()))
-    sides = [_statistics(each, split, features, set, keep, batch_size) for each in given]
+    extractor = functools.cache(lambda: _extractor(features, set))  # read once, and only if a side is of images
+    sides = [
+        read(each)
+        if is_statistics(each)
+        else statistics_of(_opened(each, split), extractor(), keep=keep, batch_size=batch_size)
+        for each in given
+    ]
     sample, real, *further = sides
     found = compare(sample, real, names, held_out=further[0] if further else None)
     if jax.process_index() == 0:
@@ -135,21 +142,6 @@ def install_weights(name: str, file: Path) -> None:
     print(f"written {install(name, file)}; --features={name} uses it from now on")
 
 
-def _statistics(
-    images: str,
-    split: str = "train",
-    features: str = KINDS[0],
-    set: Sequence[str] = (),
-    keep: int = KEEP,
-    batch_size: int = 256,
-    distributed: bool = False,
-) -> Statistics:
-    """Those of a file of statistics, or of images."""
-    if is_statistics(images):
-        return read(images)
-    return statistics_of(_opened(images, split), _extractor(features, set), keep=keep, batch_size=batch_size)
-
-
 def _opened(images: str, split: str) -> Source:
     """All images of a folder or a file, or a split of a source."""
     path = Path(images).expanduser()
@@ -180,7 +172,7 @@ def _extractor(name: str, options: Sequence[str]) -> Extractor:
 def _print(found: dict[str, dict[str, Any]]) -> None:
     heads = ("", "value", "90 % interval", "floor", "N", "N of the reference")
     rows = [heads, *rows_of({"metrics": found})]
-    used = [i for i in range(len(heads)) if i < 2 or any(row[i] for row in rows[1:])]
+    used = used_columns(rows[1:])
     widths = {i: max(len(row[i]) for row in rows) for i in used}
     for row in rows:
         print("  ".join(row[i].ljust(widths[i]) if i == 0 else row[i].rjust(widths[i]) for i in used).rstrip())

@@ -104,8 +104,8 @@ def compare(
     """{metric: {"value", "standard_error", "interval", "n", "n_reference", "floor", "n_floor"}}.
 
     ``interval`` holds the true value with a probability of 90 %, where that can be given; a reference of which only moments
-    or a part are kept counts as known. ``floor`` is the value that
-    held-out examples get in the place of the sample: as many of them as there are samples (``n_floor``), if there are.
+    or a part are kept counts as known. ``floor`` is the value that held-out examples get in the place of the sample: as
+    many of them as there are samples (``n_floor``), if there are.
     """
     check_metrics(metrics)
     check_comparable(sample, reference)

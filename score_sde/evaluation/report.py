@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from score_sde.evaluation.metrics import Estimate
 from score_sde.files import written_whole
 from score_sde.plots import BLUE, GREY, STYLE
 
@@ -52,7 +53,7 @@ def write_report(folder: str | Path, title: str = "") -> Path:
         parts.append(_table(rows_of(result)))
         if any(entry["interval"] is None for entry in result.get("metrics", {}).values()):
             parts.append(f"<p><small>{NO_INTERVAL}</small></p>")
-        parts += [_image(file, name) for what in CAPTIONS if (file := folder / f"{newest}_{name}_{what}.png").exists()]
+        parts += [_image(file, what) for what in CAPTIONS if (file := folder / f"{newest}_{name}_{what}.png").exists()]
     if len(steps) > 1:
         parts += ["<h2>Over training</h2>", _curves(steps)]
     for name, result in steps[newest].items():
@@ -88,14 +89,13 @@ def rows_of(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
         ]
     if result.get("mean") is None:
         return [("", "no single number; see the JSON", "", "", f"{result.get('examples', '')}", "")]
-    error = result.get("standard_error")
-    low_high = (result["mean"] - 1.645 * error, result["mean"] + 1.645 * error) if error is not None else ()
+    interval = Estimate(result["mean"], result.get("standard_error")).interval()
     n = result.get("examples")
     return [
         (
             f"mean, {result['unit']}" if "unit" in result else "mean",
             number(result["mean"]),
-            " to ".join(map(number, low_high)),
+            " to ".join(map(number, interval or ())),
             "",
             f"{n:,}" if isinstance(n, int) else "",
             "",
@@ -108,9 +108,14 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
+def used_columns(rows: Sequence[Sequence[str]]) -> list[int]:
+    """The columns of such rows that are not empty, and the first two."""
+    return [i for i in range(len(rows[0])) if i < 2 or any(row[i] for row in rows)]
+
+
 def _table(rows: Sequence[Sequence[str]]) -> str:
     heads = ("", "value", "90 % interval", "floor: held-out data", "N", "N of the reference")
-    used = [i for i in range(len(heads)) if i < 2 or any(row[i] for row in rows)]
+    used = used_columns(rows)
     kinds = ["" if i == 0 else ' class="n"' for i in used]
     head = "".join(f"<th{kind}>{heads[i]}</th>" for i, kind in zip(used, kinds, strict=True))
     body = "".join(
@@ -120,9 +125,8 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     return f"<table><tr>{head}</tr>{body}</table>"
 
 
-def _image(file: Path, name: str) -> str:
-    what = file.stem.split(f"_{name}_", 1)[1]
-    data, caption = base64.b64encode(file.read_bytes()).decode(), CAPTIONS.get(what, what)
+def _image(file: Path, what: str) -> str:
+    data, caption = base64.b64encode(file.read_bytes()).decode(), CAPTIONS[what]
     return f'<figure><img alt="{what}" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
 
 

@@ -55,7 +55,7 @@ class SampleQuality:
         return FeatureStatistics(self.features, self.keep, SHOWN, "samples", self.first)
 
     def begin(self, n: int) -> State:
-        self._sides()  # before any sample is drawn: it may fail, and all hosts take part
+        _ = self._sides  # before any sample is drawn: it may fail, and all hosts take part
         return self._collect.begin(n)
 
     def measure(self, subject: Subject, batch: Batch, key: Key[Array, ""]) -> dict[str, Array]:
@@ -65,7 +65,7 @@ class SampleQuality:
         return self._collect.add(state, rows, values)
 
     def result(self, subject: Subject, state: State) -> dict[str, Any]:
-        reference, held_out = self._sides()
+        reference, held_out = self._sides
         sample = collected(self._collect, state, "the samples")
         values = compare(sample, reference, self.metrics, held_out=held_out)
         return {"metrics": values, "examples": sample.n, "about": self._about(reference, held_out)}
@@ -74,7 +74,7 @@ class SampleQuality:
         """The first samples; and some of them, each above the nearest of the reference's kept examples."""
         levels = subject.scaling.levels
         found = {"samples": grid(as_bytes(state["images"], levels), columns=10)}
-        reference, _ = self._sides()
+        reference, _ = self._sides
         if reference.kept is not None and reference.index is not None and not Path(self.reference).suffix:
             samples = state["images"][:NEIGHBOURS]
             features = np.asarray(self.features(in_bytes(jax.numpy.asarray(samples), levels)))
@@ -83,6 +83,7 @@ class SampleQuality:
             found["nearest"] = grid(as_bytes(np.concatenate([samples, beside]), levels), columns=len(samples))
         return found
 
+    @functools.cached_property
     def _sides(self) -> tuple[Statistics, Statistics | None]:
         splits = (self.reference, self.held_out)
         return tuple(
