@@ -11,6 +11,7 @@ from score_sde.evaluation.metrics import cmmd, fld, frechet, inception_score, ki
 from score_sde.evaluation.one_pass import evaluate
 from score_sde.evaluation.references import References, statistics_of
 from score_sde.evaluation.report import write_report
+from score_sde.evaluation.restoration import Restoration
 from score_sde.evaluation.sample_quality import SampleQuality
 from score_sde.evaluation.save_samples import SaveSamples
 from score_sde.evaluation.statistics import FeatureStatistics, Statistics
@@ -27,6 +28,7 @@ __all__ = [
     "LossPerLevel",
     "PerExample",
     "References",
+    "Restoration",
     "SampleQuality",
     "SaveSamples",
     "Statistics",

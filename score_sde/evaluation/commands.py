@@ -25,8 +25,7 @@ from score_sde.evaluation.features import Extractor
 from score_sde.evaluation.features.weights import SOURCES, install
 from score_sde.evaluation.references import statistics_of
 from score_sde.evaluation.report import rows_of, used_columns
-from score_sde.evaluation.statistics import KEEP, Statistics, read, write
-from score_sde.evaluation.statistics.files import is_statistics
+from score_sde.evaluation.statistics import KEEP, Statistics, is_statistics, read, write
 from score_sde.files import written_whole
 from score_sde.objects import import_object
 
@@ -41,7 +40,9 @@ def add_commands(commands: Any) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("images", help="the images to judge: a folder, .zip, .npz, .npy, a source, or statistics")
+    command.add_argument(
+        "images", help="the images to judge: a folder, .zip, .npz, .npy, a source, or statistics (FILE or FILE:ENTRY)"
+    )
     command.add_argument("reference", help="what they should look like, in one of the same forms")
     command.add_argument("--metrics", default=",".join(DEFAULT), help=f"of {', '.join(METRICS)}")
     command.add_argument("--held_out", help="further real images: the floor of each metric")

@@ -1,6 +1,7 @@
 """All metrics of one set of images against another, by name, from the statistics of both.
 
-fd                 Fréchet distance (FID with Inception's features)          moments
+fd                 Fréchet distance (FID with Inception's features, sFID     moments
+                   with its spatial ones)
 fd_jackknife       2 FD_N − FD_{N/2}, without the bias of order 1/N          features
 fd_infinity        the intercept of FD_n against 1/n                         features
 kid                kernel distance, unbiased                                 features
@@ -11,15 +12,19 @@ vendi              the effective number of different images                  fea
 sliced_w2          sliced Wasserstein distance                               features
 inception_score    needs logits as features                                  features
 authpct            the share of images that are no copies, in per cent       features, all of the training set
-c_t                copying, as a z-score                                     features, and held-out images
-fld                feature likelihood divergence                             features, and held-out images
+c_t                copying, as a z-score, among the kept training examples   features, and held-out images
+fld                feature likelihood divergence, on the kept features       features, and held-out images
 classifier_accuracy   of a linear classifier trained on the samples          features, labels, and held-out images
 """
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from jaxtyping import Int
 
 from score_sde.checks import require
 from score_sde.evaluation.metrics import classifier_accuracy, cmmd, fld, inception_score, kid, prdc, sliced_w2, vendi
@@ -28,7 +33,7 @@ from score_sde.evaluation.metrics.estimate import Estimate
 from score_sde.evaluation.metrics.frechet import frechet, frechet_infinity, frechet_jackknife, standard_error
 from score_sde.evaluation.metrics.memorisation import authpct, c_t
 from score_sde.evaluation.metrics.moments import Moments
-from score_sde.evaluation.statistics import Statistics, check_comparable
+from score_sde.evaluation.statistics import Statistics, check_comparable, check_features
 
 LEVEL = 0.9
 """The probability that an interval holds the true value."""
@@ -89,6 +94,8 @@ METRICS: Mapping[str, Callable[[Sides], Estimate | float]] = {
     "classifier_accuracy": lambda sides: _classifier_accuracy(sides),
 }
 NEEDS_HELD_OUT = ("c_t", "fld", "classifier_accuracy")
+OF_MOMENTS = ("fd", "fd_jackknife", "fd_infinity", "vendi", "inception_score")
+"""The metrics that need of the reference its moments alone, or nothing."""
 WITHOUT_INTERVAL = ("fd", "sliced_w2")
 """FD is biased by more than its error; the error of sliced_w2 is that of the directions alone."""
 
@@ -121,6 +128,25 @@ def compare(
     return found
 
 
+def check_sides(
+    metrics: Sequence[str], features: Mapping[str, Any], reference: Statistics, held_out: Statistics | None
+) -> None:
+    """Raise a ValueError unless samples with these features can be compared; before any sample is drawn."""
+    for side in (reference, held_out):
+        if side is not None:
+            check_features(features, side.about, ("the samples", side.name))
+    for name in metrics:
+        with _told_of(name):
+            if name == "authpct":
+                _check_whole(reference)
+            elif name not in OF_MOMENTS:
+                _ = reference.features
+            if name in NEEDS_HELD_OUT and held_out is not None:
+                _ = held_out.features
+            if name == "classifier_accuracy" and held_out is not None:
+                _labels(held_out)
+
+
 def check_metrics(metrics: Sequence[str]) -> None:
     """Raise a ValueError unless all names are those of metrics."""
     require(len(metrics) > 0, f"metrics = (); allowed: {', '.join(map(repr, METRICS))}")
@@ -128,11 +154,18 @@ def check_metrics(metrics: Sequence[str]) -> None:
         require(name in METRICS, f"metrics has {name!r}; allowed: {', '.join(map(repr, METRICS))}")
 
 
-def _entry(name: str, sides: Sides) -> dict[str, Any]:
+@contextlib.contextmanager
+def _told_of(metric: str) -> Iterator[None]:
+    """Name the metric in errors."""
     try:
-        found = METRICS[name](sides)
+        yield
     except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+        raise ValueError(f"{metric}: {error}") from error
+
+
+def _entry(name: str, sides: Sides) -> dict[str, Any]:
+    with _told_of(name):
+        found = METRICS[name](sides)
     estimate = found if isinstance(found, Estimate) else Estimate(found)
     return {
         "value": estimate.value,
@@ -161,22 +194,27 @@ def _distance(sample: Statistics, reference: Statistics) -> Estimate:
 def _classifier_accuracy(sides: Sides) -> Estimate:
     _, held_out, sample = sides.triple
     assert sides.held_out is not None
-    labels = sides.sample.label, sides.held_out.label
-    if labels[0] is None or labels[1] is None:
-        raise ValueError(
-            f"it needs labels, and {sides.held_out.name if labels[0] is not None else sides.sample.name} has none"
-        )
-    return classifier_accuracy(sample, labels[0], held_out, labels[1])
+    return classifier_accuracy(sample, _labels(sides.sample), held_out, _labels(sides.held_out))
+
+
+def _labels(statistics: Statistics) -> Int[np.ndarray, "_k"]:
+    if statistics.label is None:
+        raise ValueError(f"it needs labels, and {statistics.name} has none")
+    return statistics.label
 
 
 def _authpct(reference: Statistics, sample: Statistics) -> float:
+    _check_whole(reference)
+    return authpct(reference.features, sample.features)
+
+
+def _check_whole(reference: Statistics) -> None:
     """Among some of the training examples, a copy of another would pass as authentic."""
     require(
         reference.all_kept,
         f"it searches all of the reference, but only {len(reference.features)} of {reference.n} features are kept; "
         f"set keep = {reference.n}",
     )
-    return authpct(reference.features, sample.features)
 
 
 def _best(statistics: Statistics) -> Features | Moments:

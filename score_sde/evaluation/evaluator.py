@@ -6,6 +6,14 @@
 
 The state is a dictionary of NumPy arrays, so that a pass can be interrupted and resumed (see ``one_pass``). It may hold
 values of each example, or only sums.
+
+``repr(evaluator)`` tells what state and result depend on. An evaluator whose result depends on more than its state has
+
+    evaluator.collects         a text: what the state depends on
+    evaluator.settings()       a dictionary: what else the result depends on
+
+so that a result with other settings is made from the same state. With ``pictures(subject, state)``, images by name, it
+also gives pictures.
 """
 
 import dataclasses

@@ -81,10 +81,7 @@ def _passed(
         "key": np.asarray(jax.random.key_data(key)).ravel().tolist(),
     }
     about |= {"scaling": repr(subject.scaling), **stream.about, **settings}
-    works = {
-        name: _Work(evaluator, stream.n, {**about, "evaluator": repr(evaluator)}, files[name])
-        for name, evaluator in evaluators.items()
-    }
+    works = {name: _Work(evaluator, stream.n, about, files[name]) for name, evaluator in evaluators.items()}
     first = min((work.done for work in works.values() if not work.finished), default=stream.n)
     total = max((work.total for work in works.values() if not work.finished), default=0)
     model = devices.put(subject.model, devices.whole(devices.mesh()))
@@ -112,11 +109,11 @@ def _results(works: Mapping[str, "_Work"], subject: Subject, file: Path | None) 
     results = {}
     before = _read(file)
     for name, work in works.items():
-        known = before.get(name, {})
-        if known.get("settings") == _plain(work.settings):
+        known, settings = before.get(name, {}), _plain(work.result_settings())
+        if known.get("settings") == settings:
             results[name] = known
         elif work.finished:
-            results[name] = {**work.evaluator.result(subject, work.state), "settings": _plain(work.settings)}
+            results[name] = {**work.evaluator.result(subject, work.state), "settings": settings}
             if file is not None and hasattr(work.evaluator, "pictures"):
                 for what, image in work.evaluator.pictures(subject, work.state).items():
                     plots.save_image(file.with_name(f"{file.stem}_{name}_{what}.png"), image)
@@ -141,16 +138,27 @@ class _Work:
 
     def __init__(self, evaluator: Evaluator, n: int, settings: dict[str, Any], file: Path | None):
         self.total = n if evaluator.first is None else min(n, evaluator.first)
-        self.evaluator, self.settings, self.file = evaluator, {**settings, "total": self.total}, file
+        self.evaluator, self.file = evaluator, file
+        self.settings = {**settings, "evaluator": getattr(evaluator, "collects", repr(evaluator)), "total": self.total}
         self.done, self.state = 0, evaluator.begin(self.total)
         if file is not None and file.exists():
             self.done, self.state = self._load(file)
-        self.done = devices.agreed(self.done)
+        first = devices.agreed(self.done)
+        require(
+            not devices.any_host(self.done != first),
+            f"the hosts disagree on how far the evaluation is: {first} of {self.total} on the first, {self.done} on this "
+            f"one (see {file}). All need the same folder, on a shared disk; or remove the file",
+        )
         self._saved = self.done
 
     @property
     def finished(self) -> bool:
         return self.done >= self.total
+
+    def result_settings(self) -> dict[str, Any]:
+        """What the result depends on: the settings of the state, and the evaluator's own."""
+        more = self.evaluator.settings() if hasattr(self.evaluator, "settings") else {}
+        return {**self.settings, "evaluator": repr(self.evaluator), **more}
 
     def take(self, subject: Subject, batch: Mapping[str, Any], key: Key[Array, ""], first: int, count: int) -> None:
         """Process the rows of a batch, the examples first ... first + count − 1, that are not done yet."""
@@ -187,7 +195,7 @@ class _Work:
         require(
             not differ,
             f"{file} holds an evaluation with other settings: {'; '.join(differ)}. Give another folder "
-            "(--eval_folder), or remove the file",
+            "or file (of a run: --eval_folder), or remove this one",
         )
         return done, state
 

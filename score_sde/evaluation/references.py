@@ -11,13 +11,25 @@ import jax
 import numpy as np
 
 from score_sde import devices
+from score_sde.data.batches import take
 from score_sde.data.scaling import DataScaling
 from score_sde.data.source import Source
 from score_sde.evaluation.evaluator import Subject
 from score_sde.evaluation.features.extractor import Extractor
 from score_sde.evaluation.one_pass import final_state
-from score_sde.evaluation.statistics import KEEP, FeatureStatistics, Statistics, collected, read, write
+from score_sde.evaluation.statistics import (
+    KEEP,
+    FeatureStatistics,
+    Statistics,
+    collected,
+    is_statistics,
+    read,
+    write,
+)
 from score_sde.evaluation.stream import examples
+
+PROBES = 1000
+"""The number of examples that tell whether stored statistics are those of a source."""
 
 
 def statistics_of(
@@ -51,7 +63,7 @@ def statistics_of(
 class References:
     """Statistics of the splits of a data set, in ``folder``, and their images.
 
-    ``source(split)`` opens a split. A split may also be a path: a file of statistics.
+    ``source(split)`` opens a split. A split may also be a path: a file of statistics, or FILE:ENTRY.
     """
 
     source: Callable[[str], Source]
@@ -61,11 +73,11 @@ class References:
 
     def statistics(self, split: str, features: Extractor, keep: int = KEEP) -> Statistics:
         """The statistics of a split, from memory, from the folder, or from a pass over it. All hosts must call this."""
-        if Path(split).suffix in (".npz", ".pkl"):
+        if is_statistics(split):
             return read(split)
         source = self.source(split)
         about = {**features.about, "keep": keep, "split": split, "source": source.name}
-        about |= {"examples": len(source), "shape": list(source.shape)}
+        about |= {"examples": len(source), "shape": list(source.shape), "probes": _probed(source)}
         name = hashlib.blake2b(json.dumps(about).encode(), digest_size=4).hexdigest()
         if name not in self._known:
             file = None if self.folder is None else self.folder / f"{split}_{name}.npz"
@@ -80,3 +92,9 @@ class References:
     def images(self, split: str, index: np.ndarray) -> np.ndarray:
         """Examples of a split."""
         return self.source(split).take(index)["data"]
+
+
+def _probed(source: Source) -> str:
+    """A hash of up to a thousand examples, evenly spaced: other images of equal number and size get other statistics."""
+    index = np.unique(np.linspace(0, len(source) - 1, PROBES).astype(int))
+    return hashlib.blake2b(np.ascontiguousarray(take(source, index)["data"]).tobytes(), digest_size=8).hexdigest()

@@ -51,6 +51,8 @@ def write_report(folder: str | Path, title: str = "") -> Path:
     for name, result in steps[newest].items():
         parts.append(f"<h2>{html.escape(name.replace('_', ' '))}</h2>")
         parts.append(_table(rows_of(result)))
+        if result.get("failures"):
+            parts.append(f"<p>{result['failures']:,} of {result['examples']:,} failed.</p>")
         if any(entry["interval"] is None for entry in result.get("metrics", {}).values()):
             parts.append(f"<p><small>{NO_INTERVAL}</small></p>")
         parts += [_image(file, what) for what in CAPTIONS if (file := folder / f"{newest}_{name}_{what}.png").exists()]

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import jax
@@ -12,12 +11,12 @@ from jaxtyping import Array, Key, UInt8
 
 from score_sde.checks import require
 from score_sde.data.contact_sheet import as_bytes, grid
-from score_sde.evaluation.comparison import DEFAULT, NEEDS_HELD_OUT, check_metrics, compare
+from score_sde.evaluation.comparison import DEFAULT, NEEDS_HELD_OUT, check_metrics, check_sides, compare
 from score_sde.evaluation.evaluator import Batch, State, Subject
 from score_sde.evaluation.features import Extractor, efficientnet_lite0
 from score_sde.evaluation.metrics.distances import nearest
 from score_sde.evaluation.references import References
-from score_sde.evaluation.statistics import KEEP, FeatureStatistics, Statistics, collected
+from score_sde.evaluation.statistics import KEEP, FeatureStatistics, Statistics, collected, is_statistics
 from score_sde.evaluation.statistics.collect import in_bytes
 
 SHOWN, NEIGHBOURS = 100, 8
@@ -50,12 +49,22 @@ class SampleQuality:
         about = {**self.features.about, "reference": self.reference, "held_out": self.held_out, "keep": self.keep}
         return f"SampleQuality({about}, metrics={tuple(self.metrics)})"
 
+    @property
+    def collects(self) -> str:
+        """The features of the samples alone: metrics and references can be chosen after the samples are drawn."""
+        return repr(self._collect)
+
+    def settings(self) -> dict[str, Any]:
+        """The hashes of what the samples are compared with."""
+        names = ("reference", "held_out")
+        return {name: side.about.get("data_hash") for name, side in zip(names, self._sides, strict=True) if side}
+
     @functools.cached_property
     def _collect(self) -> FeatureStatistics:
         return FeatureStatistics(self.features, self.keep, SHOWN, "samples", self.first)
 
     def begin(self, n: int) -> State:
-        _ = self._sides  # before any sample is drawn: it may fail, and all hosts take part
+        check_sides(self.metrics, self.features.about, *self._sides)  # all hosts take part, before any sample is drawn
         return self._collect.begin(n)
 
     def measure(self, subject: Subject, batch: Batch, key: Key[Array, ""]) -> dict[str, Array]:
@@ -68,14 +77,15 @@ class SampleQuality:
         reference, held_out = self._sides
         sample = collected(self._collect, state, "the samples")
         values = compare(sample, reference, self.metrics, held_out=held_out)
-        return {"metrics": values, "examples": sample.n, "about": self._about(reference, held_out)}
+        found = {"metrics": values, "examples": sample.n, "failures": int(state["failures"])}
+        return {**found, "about": self._about(reference, held_out)}
 
     def pictures(self, subject: Subject, state: State) -> dict[str, UInt8[np.ndarray, "height width 3"]]:
         """The first samples; and some of them, each above the nearest of the reference's kept examples."""
         levels = subject.scaling.levels
         found = {"samples": grid(as_bytes(state["images"], levels), columns=10)}
         reference, _ = self._sides
-        if reference.kept is not None and reference.index is not None and not Path(self.reference).suffix:
+        if reference.kept is not None and reference.index is not None and not is_statistics(self.reference):
             samples = state["images"][:NEIGHBOURS]
             features = np.asarray(self.features(in_bytes(jax.numpy.asarray(samples), levels)))
             index = nearest(features, reference.features)[0]

@@ -55,6 +55,10 @@ def sample(
 def _told(run: Run, found: Mapping[str, Any]) -> Mapping[str, Any]:
     """Print the results, and return them."""
     for name, result in found.items():
+        if result.get("failures") and "metrics" in result:
+            print(
+                f"step {run.step}: {name}: the sampler failed for {result['failures']} of {result['examples']} samples"
+            )
         for metric, entry in result.get("metrics", {}).items():
             error = "" if entry["standard_error"] is None else f" ± {number(entry['standard_error'])}"
             floor = f", held-out data {number(entry['floor'])}" if "floor" in entry else ""

@@ -1,6 +1,7 @@
 """The commands for images made elsewhere: folders, zip files, arrays and statistics against each other."""
 
 import json
+import pickle
 import re
 import zipfile
 
@@ -49,6 +50,14 @@ def test_compare(places, capsys):
     assert [about["features"] for about in found["about"]] == ["pixels"] * 3
     assert "90 % interval" in shown
     assert f"written {out}" in shown
+
+
+def test_one_of_several_statistics(places):
+    mean, covariance = flat("real").mean(axis=0), np.cov(flat("real").T)
+    content = {"fid": {"mu": mean, "sigma": covariance}, "fd_dinov2": {"mu": np.zeros(5), "sigma": np.eye(5)}}
+    (places / "edm2.pkl").write_bytes(pickle.dumps(content))
+    found = compare_images(str(places / "one"), f"{places}/edm2.pkl:fid", metrics="fd", features="pixels")
+    assert found["fd"]["value"] == pytest.approx(frechet(flat("one"), flat("real")), rel=1e-4)
 
 
 def test_the_form_does_not_matter(places):

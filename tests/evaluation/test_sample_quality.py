@@ -1,6 +1,8 @@
 """Metrics of samples in the pass: against the functions of arrays, on any devices, killed and resumed, as pictures."""
 
+import dataclasses
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -75,14 +77,94 @@ def test_statistics_of_the_data_are_made_once(tmp_path):
     first = references(tmp_path).statistics("train", pixels(), 20)
     assert len(list(tmp_path.glob("train_*.npz"))) == 1
 
-    class Untouched(ArraySource):
-        def take(self, indices):
-            raise AssertionError
+    def untouched(images):
+        raise AssertionError
 
-    again = References(lambda split: Untouched(split, DATA[split], levels=256), tmp_path)
-    np.testing.assert_array_equal(again.statistics("train", pixels(), 20).kept, first.kept)
+    again = references(tmp_path)
+    features = dataclasses.replace(pixels(), network=lambda weights, x: untouched(x))
+    np.testing.assert_array_equal(again.statistics("train", features, 20).kept, first.kept)
     with pytest.raises(AssertionError):
-        again.statistics("train", pixels(size=2), 20)
+        again.statistics("train", dataclasses.replace(features, size=2), 20)
+
+
+def test_other_images_of_equal_number_and_size_have_other_statistics(tmp_path):
+    first = references(tmp_path).statistics("train", pixels())
+    changed = DATA["train"].copy()
+    changed[17, 2, 2] ^= 1
+    other = References(lambda split: ArraySource("train", changed, levels=256), tmp_path)
+    assert other.statistics("train", pixels()).about["data_hash"] != first.about["data_hash"]
+
+
+def test_metrics_and_references_can_be_chosen_after_the_samples_are_drawn(tmp_path):
+    file, drawings = tmp_path / "7.json", []
+
+    def counted(model, *arguments, **options):
+        drawings.append(1)
+        return ss.samplers.ddim(model, *arguments, **options)
+
+    def found(metrics, train=DATA["train"]):
+        data = {**DATA, "train": train}
+        measure = SampleQuality(
+            References(lambda split: ArraySource(split, data[split], levels=256)), pixels(), metrics
+        )
+        stream = samples(MODEL, KEY, 30, (4, 4, 1), SCALING, sampler=counted, steps=2, batch_size=8)
+        return evaluate(Subject(MODEL, SCALING), {"quality": measure}, stream, KEY, file, progress=False)["quality"]
+
+    first = found(("fd",))
+    drawn = len(drawings)
+    more = found(("fd", "kid"))
+    assert more["metrics"]["fd"] == first["metrics"]["fd"]
+    assert "kid" in more["metrics"]
+    elsewhere = found(("fd",), train=DATA["train"] // 2)
+    assert elsewhere["metrics"]["fd"]["value"] != first["metrics"]["fd"]["value"]
+    assert len(drawings) == drawn
+
+
+def test_failed_samples_are_counted():
+    def partly(model, *arguments, **options):
+        out = ss.samplers.ddim(model, *arguments, **options)
+        return dataclasses.replace(out, failed_at=jax.numpy.where(jax.numpy.arange(len(out.x)) == 3, 1, -1))
+
+    stream = samples(MODEL, KEY, 16, (4, 4, 1), SCALING, sampler=partly, steps=2, batch_size=8)
+    measure = {"quality": SampleQuality(references(), pixels(), ("fd",))}
+    with pytest.warns(RuntimeWarning, match="1 of 8 samples failed"):
+        found = evaluate(Subject(MODEL, SCALING), measure, stream, KEY, progress=False)["quality"]
+    assert found["failures"] == 2
+
+
+def test_samples_of_continuous_images_are_clipped():
+    data = {split: images.astype(np.float32) for split, images in DATA.items()}
+    scaling = DataScaling(levels=None, mean=127.5, std=50.0)  # a sample of 3 deviations lies outside
+    wide = FunctionDenoiser(ss.VP(), lambda x, t, condition: 5 * jax.numpy.sign(x), predicts="data")
+    stream = samples(wide, KEY, 16, (4, 4, 1), scaling, sampler=ss.samplers.ddim, steps=2, batch_size=8)
+    sides = References(lambda split: ArraySource(split, data[split]))
+    measure = {"quality": SampleQuality(sides, dataclasses.replace(pixels(), quantise=False), ("fd", "vendi"))}
+    found = evaluate(Subject(wide, scaling), measure, stream, KEY, progress=False)["quality"]
+    assert found["metrics"]["fd"]["value"] > 0
+
+
+def test_what_a_metric_lacks_is_told_before_a_sample_is_drawn():
+    def never(*arguments, **options):
+        raise AssertionError
+
+    def refused(words, **options):
+        stream = samples(MODEL, KEY, 16, (4, 4, 1), SCALING, sampler=never)
+        with pytest.raises(ValueError, match=words):
+            evaluate(Subject(MODEL, SCALING), {"quality": SampleQuality(**options)}, stream, KEY, progress=False)
+
+    own = {"references": references(), "features": pixels()}
+    refused("classifier_accuracy: it needs labels, and test has none", **own, metrics=("classifier_accuracy",))
+    refused("authpct: it searches all of the reference, but only 20 of 40", **own, metrics=("authpct",), keep=20)
+
+
+def test_a_killed_evaluation_resumes_where_it_was(tmp_path):
+    """SIGKILL after the third of six batches: three are left to draw, and the result is that of an undisturbed one."""
+    command = [sys.executable, "-m", "tests.evaluation.quality", str(tmp_path / "killed"), "--batch=16"]
+    assert subprocess.run([*command, "--kill_at=3"]).returncode == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "1.json").exists()
+    again = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "batches drawn: 3" in again
+    agree(quality(tmp_path / "whole", batch=16), json.loads((tmp_path / "killed" / "1.json").read_text())["quality"], 0)
 
 
 def test_a_file_of_statistics_as_reference(tmp_path):

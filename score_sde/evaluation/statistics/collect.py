@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
@@ -21,6 +20,8 @@ from score_sde.evaluation.statistics.statistics import KEEP, Statistics
 SEED = 0x5EED
 """The seed of the random subset, the same everywhere: equal data have equal subsets."""
 ROUND = 2**64
+ENOUGH = 1000
+"""The number of images that show their range: not all of them are black."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,12 +50,18 @@ class FeatureStatistics:
 
     def begin(self, n: int) -> State:
         chosen = np.random.default_rng([SEED, n]).permutation(n)[: min(self.keep, n)]
-        return {"n": np.array(0), "hash": np.zeros((), np.uint64), "index": chosen}
+        none = {"n": np.array(0), "failures": np.array(0), "low": np.array(np.inf), "high": np.array(-np.inf)}
+        return {**none, "hash": np.zeros((), np.uint64), "index": chosen}
 
     def measure(self, subject: Subject, batch: Batch, key: Key[Array, ""]) -> dict[str, Array]:
-        images = batch["data"]
-        values = {"features": self._placed(in_bytes(images, subject.scaling.levels)), "images": images}
-        return values | ({"label": batch["label"]} if "label" in batch else {})
+        images = in_bytes(batch["data"], subject.scaling.levels)
+        values = {name: batch[name] for name in ("label", "failed_at") if name in batch}
+        if self.of == "samples":  # a model's values may lie slightly outside; those of data may not
+            images = jnp.clip(images, 0, 255)
+        values |= {"features": self._placed(images), "images": batch["data"]}
+        if self.of == "examples" and subject.scaling.levels is None:
+            values |= {"low": images.min(axis=(1, 2, 3)), "high": images.max(axis=(1, 2, 3))}
+        return values
 
     def add(self, state: State, rows: slice, values: Mapping[str, np.ndarray]) -> State:
         features, images = values["features"], values["images"]
@@ -73,6 +80,12 @@ class FeatureStatistics:
         else:
             own = Moments(int(state["n"]), state["mean"], state["scatter"]).merged(own)
         state |= {"n": np.array(own.n), "mean": own.mean, "scatter": own.scatter}
+        state["failures"] = state["failures"] + (values.get("failed_at", np.array(-1)) >= 0).sum()
+        if "low" in values:
+            state["low"] = np.minimum(state["low"], values["low"].min())
+            state["high"] = np.maximum(state["high"], values["high"].max())
+            if own.n >= ENOUGH:
+                check_range(state)
         state["hash"] = np.array((int(state["hash"]) + _hash(images)) % ROUND, np.uint64)
         here = np.flatnonzero((state["index"] >= rows.start) & (state["index"] < rows.stop))
         state["kept"][here] = features[state["index"][here] - rows.start]
@@ -86,8 +99,18 @@ class FeatureStatistics:
         return {"examples": int(state["n"]), "data_hash": _written(state), **self.features.about}
 
 
+def check_range(state: State) -> None:
+    """Raise a ValueError unless continuous data have the range of bytes. Levels always do; samples are clipped to it."""
+    low, high = float(state["low"]), float(state["high"])
+    require(
+        low > high or (low >= 0 and 1.5 < high <= 255),
+        f"images with values from {low:.3g} to {high:.3g}; give bytes, or floats from 0 to 255",
+    )
+
+
 def collected(evaluator: FeatureStatistics, state: State, data: str) -> Statistics:
     """The statistics at the end of a pass over ``data``."""
+    check_range(state)
     labels = state["label"] if (state["label"] >= 0).all() else None
     about = {"data": data, "n": int(state["n"]), "data_hash": _written(state), **evaluator.features.about}
     moments = Moments(int(state["n"]), state["mean"], state["scatter"])
@@ -95,17 +118,8 @@ def collected(evaluator: FeatureStatistics, state: State, data: str) -> Statisti
 
 
 def in_bytes(images: Array, levels: int | None) -> Array:
-    """Images with values from 0 to 255. Continuous data must have this range already."""
-    if levels is not None:
-        return images if levels == 256 else jnp.asarray(images, jnp.float32) * (255 / (levels - 1))
-    require(images.ndim == 4, f"examples of shape {images.shape[1:]}; features need images (height, width, channels)")
-    if not isinstance(images, jax.core.Tracer):
-        low, high = float(jnp.min(images)), float(jnp.max(images))
-        require(
-            low >= 0 and high <= 255 and high > 1.5,
-            f"images with values from {low:.3g} to {high:.3g}; give bytes, or floats from 0 to 255",
-        )
-    return images
+    """Images with values from 0 to 255; continuous data are taken to have them already."""
+    return images if levels in (None, 256) else jnp.asarray(images, jnp.float32) * (255 / (levels - 1))
 
 
 def _hash(images: np.ndarray) -> int:

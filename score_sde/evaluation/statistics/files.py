@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from score_sde.checkpoints import hash_of
 from score_sde.checks import require
 from score_sde.evaluation.metrics.moments import Moments
 from score_sde.evaluation.statistics.statistics import Statistics
@@ -47,12 +48,12 @@ def write(file: str | Path, statistics: Statistics, form: Literal["ours", "pytor
     return file
 
 
-def read(file: str | Path, entry: str | None = None) -> Statistics:
-    """Read a file of any of these forms. ``entry``: which statistics of a file that holds several.
+def read(file: str | Path) -> Statistics:
+    """Read a file of any of these forms. FILE:ENTRY names one of several statistics in it.
 
     In ADM's files "spatial" are those for sFID; in EDM2's "fid" and "fd_dinov2".
     """
-    file = Path(file)
+    file, entry = _and_entry(file)
     require(file.is_file(), f"{file} does not exist, or is no file")
     require(file.suffix in (".npz", ".pkl"), f"{file} ends with {file.suffix!r}; statistics are .npz, or EDM2's .pkl")
     try:
@@ -65,14 +66,20 @@ def read(file: str | Path, entry: str | None = None) -> Statistics:
 
 
 def is_statistics(file: str | Path) -> bool:
-    """Whether a file holds statistics, rather than images."""
-    file = Path(file)
+    """Whether a file, or FILE:ENTRY, holds statistics, rather than images."""
+    file, _ = _and_entry(file)
     if file.suffix == ".pkl":
         return True
     if file.suffix != ".npz" or not file.is_file():
         return False
     with np.load(file) as arrays:
         return "scatter" in arrays or {"mu", "sigma"} <= set(arrays)
+
+
+def _and_entry(file: str | Path) -> tuple[Path, str | None]:
+    name, colon, entry = str(file).rpartition(":")
+    whole = not colon or Path(file).exists() or Path(name).suffix not in (".npz", ".pkl")
+    return (Path(file), None) if whole else (Path(name), entry)
 
 
 def _ours(file: Path, arrays: Mapping[str, Any]) -> Statistics:
@@ -87,9 +94,11 @@ def _foreign(file: Path, arrays: Mapping[str, Any], entry: str | None) -> Statis
     if several:
         require(
             entry in several or (entry is None and len(several) == 1),
-            f"{file} holds several statistics; entry = {entry!r}; allowed: {', '.join(map(repr, several))}",
+            f"{file} holds several statistics{'' if entry is None else f', but no {entry!r}'}; give one of "
+            + ", ".join(f"{file.name}:{name}" for name in several),
         )
         arrays = several[entry] if entry is not None else next(iter(several.values()))
+    require(bool(several) or entry in (None, "spatial"), f"{file} holds a single set of statistics, and no {entry!r}")
     names = ("mu_s", "sigma_s") if entry == "spatial" else ("mu", "sigma")
     require(
         set(names) <= set(arrays),
@@ -101,7 +110,11 @@ def _foreign(file: Path, arrays: Mapping[str, Any], entry: str | None) -> Statis
         f"{file}: {names[0]} has shape {mean.shape} and {names[1]} {covariance.shape}; allowed: (d,) and (d, d)",
     )
     require(bool(np.isfinite(mean).all() and np.isfinite(covariance).all()), f"{file} holds NaN or infinite numbers")
-    return Statistics(Moments(FOREIGN, mean, covariance * (FOREIGN - 1)), about={"data": str(file)})
+    about = {
+        "data": f"{file}:{entry}" if entry else str(file),
+        "data_hash": hash_of({"mean": mean, "covariance": covariance}),
+    }
+    return Statistics(Moments(FOREIGN, mean, covariance * (FOREIGN - 1)), about=about)
 
 
 def _arrays(file: Path) -> dict[str, Any]:

@@ -71,17 +71,22 @@ class Statistics:
         return Statistics(Moments.of(features[chosen]), features[chosen], index, label, self.about)
 
 
-def check_comparable(one: Statistics, other: Statistics) -> None:
-    """Raise a ValueError that names each setting in which two statistics differ."""
+def check_features(one: Mapping[str, Any], other: Mapping[str, Any], names: tuple[str, str]) -> None:
+    """Raise a ValueError that names each setting in which the features of two statistics differ."""
     differ = [
-        f"{name} = {one.about[name]!r} and {other.about[name]!r}"
+        f"{name} = {one[name]!r} and {other[name]!r}"
         for name in COMPARED
-        if name in one.about and name in other.about and one.about[name] != other.about[name]
+        if name in one and name in other and one[name] != other[name]
     ]
     require(
         not differ,
-        f"{one.name} and {other.name} cannot be compared: they have {'; '.join(differ)}. Make both with the same features",
+        f"{' and '.join(names)} cannot be compared: they have {'; '.join(differ)}. Make both with the same features",
     )
+
+
+def check_comparable(one: Statistics, other: Statistics) -> None:
+    """Raise a ValueError unless both have the same features of the same dimension."""
+    check_features(one.about, other.about, (one.name, other.name))
     sizes = len(one.moments.mean), len(other.moments.mean)
     require(
         sizes[0] == sizes[1],

@@ -126,14 +126,19 @@ class TestFiles:
         images = np.zeros((1, 2, 2, 3), np.uint8)
         np.savez(tmp_path / "adm.npz", arr_0=images, mu=mu, sigma=sigma, mu_s=np.ones(2), sigma_s=2 * np.eye(2))
         assert len(read(tmp_path / "adm.npz").moments.mean) == 3
-        np.testing.assert_allclose(read(tmp_path / "adm.npz", "spatial").moments.covariance, 2 * np.eye(2), rtol=1e-12)
+        np.testing.assert_allclose(read(f"{tmp_path}/adm.npz:spatial").moments.covariance, 2 * np.eye(2), rtol=1e-12)
+        with pytest.raises(ValueError, match=r"adm.npz holds a single set of statistics, and no 'fid'"):
+            read(f"{tmp_path}/adm.npz:fid")
 
     def test_edm2(self, tmp_path):
         content = {name: {"mu": np.full(d, 2.0), "sigma": np.eye(d)} for name, d in (("fid", 3), ("fd_dinov2", 5))}
         (tmp_path / "edm2.pkl").write_bytes(pickle.dumps(content))
-        assert len(read(tmp_path / "edm2.pkl", "fd_dinov2").moments.mean) == 5
-        with pytest.raises(ValueError, match=r"several statistics; entry = None; allowed: 'fid', 'fd_dinov2'"):
+        assert len(read(f"{tmp_path}/edm2.pkl:fd_dinov2").moments.mean) == 5
+        with pytest.raises(ValueError, match=r"several statistics; give one of edm2.pkl:fid, edm2.pkl:fd_dinov2"):
             read(tmp_path / "edm2.pkl")
+        with pytest.raises(ValueError, match=r"several statistics, but no 'kid'; give one of edm2.pkl:fid"):
+            read(f"{tmp_path}/edm2.pkl:kid")
+        assert is_statistics(f"{tmp_path}/edm2.pkl:fid")
 
     def test_a_pickle_that_would_execute_code_is_refused(self, tmp_path):
         class Evil:
@@ -179,8 +184,13 @@ class TestBadInput:
         with pytest.raises(ValueError, match=r"images with values from 0 to 1; give bytes, or floats from 0 to 255"):
             collect(source)
 
+    def test_the_range_is_that_of_the_whole_pass(self):
+        """A dark batch among others is no image of another range."""
+        dark = np.concatenate([np.zeros((8, 4, 4, 1)), 255 * FLAT.reshape(-1, 4, 4, 1)]).astype(np.float32)
+        assert collect(ArraySource("dark", dark), batch_size=4).n == 8 + len(FLAT)
+
     def test_no_images(self):
-        with pytest.raises(ValueError, match=r"examples of shape \(16,\); features need images"):
+        with pytest.raises(ValueError, match=r"images of shape \(\d+, 16\); give \(n, height, width, channels\)"):
             collect(ArraySource("flat", FLAT))
 
     def test_features_that_are_not_finite(self):
