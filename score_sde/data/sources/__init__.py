@@ -23,6 +23,7 @@ SOURCES = {
     "images": "score_sde.data.sources.images:images",
     "fashion_mnist": "score_sde.data.sources.idx:fashion_mnist",
     "idx": "score_sde.data.sources.idx:idx",
+    "photo_patches": "score_sde.data.sources.photo_patches:photo_patches",
     "tfds": "score_sde.data.sources.tfds:tfds",
     "cifar10": "score_sde.data.sources.tfds:cifar10",
     "svhn": "score_sde.data.sources.tfds:svhn",
