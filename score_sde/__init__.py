@@ -34,6 +34,7 @@ __all__ = [
     "networks",
     "plots",
     "prediction",
+    "pretrained",
     "samplers",
     "tasks",
     "train",
@@ -44,6 +45,7 @@ __all__ = [
 LATER = {  # modules that need more than jax, flax and diffrax, and names from them: imported on first use
     **dict.fromkeys(("evaluation", "experiment", "interop", "plots", "tasks", "training"), None),
     "load": "experiment",
+    "pretrained": "experiment",
     "train": "launch",
 }
 

@@ -22,7 +22,7 @@ SHARED = {
 }
 FLOORS: list[set[str]] = [
     SHARED,
-    {"sde", "networks", "text", "checkpoints"},
+    {"sde", "networks", "text", "checkpoints", "box"},
     {"denoiser"},
     {"analytic", "flow_map"},
     {"data"},

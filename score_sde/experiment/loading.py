@@ -1,7 +1,8 @@
 """Loading runs from workdirs, and references from one run to another: a teacher, a classifier, a guiding network.
 
-A config refers to a run as ``{"run": WORKDIR, "step": None, "weights": "ema"}``. When training begins, the step and the
-hash of the weights are added to the reference, so that a later change of the weights is detected.
+A config refers to a run as ``{"run": WORKDIR, "step": None, "weights": "ema"}``; WORKDIR may be the name of a model in the
+box. When training begins, the step and the hash of the weights are added to the reference, so that a later change of the
+weights is detected.
 """
 
 from collections.abc import Mapping
@@ -12,9 +13,12 @@ import jax
 from jaxtyping import Array
 from ml_collections import ConfigDict
 
-from score_sde import checkpoints, parameters
+from score_sde import box, checkpoints, parameters
+from score_sde.checks import require
 from score_sde.config.schema import REFERENCE
+from score_sde.experiment import packed
 from score_sde.experiment import workdir as layout
+from score_sde.experiment.card import read_card
 from score_sde.experiment.experiment import Experiment
 from score_sde.experiment.run import Run
 
@@ -27,9 +31,12 @@ def experiment_of(config: Mapping[str, Any] | ConfigDict) -> Experiment:
 def load(workdir: str | Path, step: int | None = None, weights: str = "ema") -> Run:
     """The run in a workdir: its newest checkpoint, or that of a step; the averaged weights, or "raw" ones.
 
-    Incomplete checkpoints of a running training are ignored; a damaged one is skipped with a warning.
+    Incomplete checkpoints of a running training are ignored; a damaged one is skipped with a warning. A packed run
+    (``pack``) has the weights of one step.
     """
     workdir = Path(workdir)
+    if packed.is_packed(workdir):
+        return _unpacked(workdir, step, weights)
     experiment = Experiment(layout.read_config(workdir), resolve)
     path, manifest = checkpoints.find(workdir, step)
     if weights not in manifest["weights"]:
@@ -39,6 +46,22 @@ def load(workdir: str | Path, step: int | None = None, weights: str = "ema") -> 
     saved = checkpoints.load_arrays(path, (weights,))
     model = with_arrays(jax.eval_shape(experiment.task.init, jax.random.key(0)), saved[weights])
     return Run(model, experiment, int(path.name), weights, workdir)
+
+
+def pretrained(name: str | None = None) -> Run | dict[str, str]:
+    """A small trained model that comes with the package; its ``card`` says what it is. Without a name: the list of all."""
+    if name is None:
+        return {each: read_card(box.folder(each) / packed.CARD).title for each in box.names()}
+    return load(box.folder(name))
+
+
+def _unpacked(folder: Path, step: int | None, weights: str) -> Run:
+    arrays, card = packed.arrays_of(folder)
+    require(step in (None, card.step), f"step = {step}; {folder} has the weights of step {card.step} alone")
+    require(weights in ("ema", card.weights), f"weights = {weights!r}; {folder} has {card.weights!r} alone")
+    experiment = Experiment(layout.read_config(folder), resolve)
+    model = with_arrays(jax.eval_shape(experiment.task.init, jax.random.key(0)), arrays)
+    return Run(model, experiment, card.step, card.weights, card=card)
 
 
 def save(workdir: str | Path, experiment: Experiment, step: int, models: Mapping[str, Any]) -> Path:
@@ -88,7 +111,9 @@ def _pinned(section: Mapping[str, Any]) -> dict[str, Any]:
 
 def _found(reference: Mapping[str, Any]) -> tuple[Run, str]:
     """The run and the hash of its weights."""
-    run = load(reference["run"], reference["step"], reference["weights"])
+    place = reference["run"]
+    inside = not Path(place).exists() and place in box.names()
+    run = load(box.folder(place) if inside else place, reference["step"], reference["weights"])
     trained, constants, _ = parameters.split(run.model)
     found, seen = checkpoints.hash_of(trained | constants), reference["hash"]
     if seen is not None and seen != found:

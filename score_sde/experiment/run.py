@@ -15,6 +15,7 @@ from score_sde.conditions import Condition
 from score_sde.data import DataScaling, Source
 from score_sde.denoiser import Denoiser
 from score_sde.evaluation import Evaluator, References, Stream, Subject
+from score_sde.experiment.card import Card
 from score_sde.experiment.experiment import Experiment
 from score_sde.samplers import Samples
 from score_sde.training.measured import measured_loss
@@ -24,13 +25,17 @@ Images = Shaped[Array | np.ndarray, "n ..."] | Sequence
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A model together with its experiment. ``step`` and ``weights`` identify the weights within the run."""
+    """A model together with its experiment. ``step`` and ``weights`` identify the weights within the run.
+
+    ``card``: where a model that was packed for others comes from, and what was measured with it.
+    """
 
     model: Any
     experiment: Experiment
     step: int | None = None
     weights: str = "raw"
     workdir: Path | None = None
+    card: Card | None = None
 
     @property
     def config(self) -> ConfigDict:

@@ -7,9 +7,11 @@ from typing import Literal, TypeAlias
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 from jaxtyping import Array, Float
 
 from score_sde.checks import require
+from score_sde.parameters import Arrays
 
 Schedule: TypeAlias = Callable[[Array], Float[Array, ""]]
 Decay: TypeAlias = Literal["constant", "cosine", "sqrt"]
@@ -64,6 +66,42 @@ def lion(rate: Schedule, *, b1: float = 0.9, b2: float = 0.99) -> optax.Gradient
 def sgd(rate: Schedule, *, momentum: float | None = None, nesterov: bool = False) -> optax.GradientTransformation:
     """Gradient descent, optionally with momentum."""
     return optax.sgd(rate, momentum=momentum, nesterov=nesterov)
+
+
+def muon(
+    rate: Schedule, *, beta: float = 0.95, weight_decay: float = 0.0, adam: float = 1.0
+) -> optax.GradientTransformation:
+    """Orthogonalised momentum for kernels (Jordan 2024), with the updates' RMS of Adam (Liu et al. 2025); Adam for the rest.
+
+    A kernel (..., in, out) is a matrix from all its inputs to its outputs. ``adam``: Adam's rate over this one.
+    """
+
+    def matrices(parameters: Arrays) -> dict[str, optax.contrib.MuonDimensionNumbers | None]:
+        return {
+            name: optax.contrib.MuonDimensionNumbers(tuple(range(value.ndim - 1)), (value.ndim - 1,))
+            if value.ndim > 1
+            else None
+            for name, value in parameters.items()
+        }
+
+    return optax.contrib.muon(
+        rate,
+        beta=beta,
+        weight_decay=weight_decay,
+        adam_learning_rate=lambda k: adam * rate(k),
+        muon_weight_dimension_numbers=matrices,
+        consistent_rms=0.2,
+    )
+
+
+def schedule_free(
+    rate: Schedule, *, b1: float = 0.9, b2: float = 0.999, weight_decay: float = 0.0
+) -> optax.GradientTransformation:
+    """AdamW without a decay of the rate (Defazio et al. 2024); use decay = "constant" with a warm-up.
+
+    The parameters are y = (1 − b1) z + b1 x, close to the average x of the iterates z.
+    """
+    return optax.contrib.schedule_free(optax.adamw(rate, b1=0.0, b2=b2, weight_decay=weight_decay), rate, b1=b1)
 
 
 def optimizer(

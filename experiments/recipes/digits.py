@@ -1,0 +1,214 @@
+"""Which recipe learns the digits best in equal time? One change to the quickstart's recipe at a time, three seeds each.
+
+    python experiments/recipes/digits.py costs                     the time of a step of each recipe, relative to the base's
+    python experiments/recipes/digits.py train [--workers=2]       everything that results.json lacks; 25 minutes a seed
+    python experiments/recipes/digits.py table                     results.md and recipes.png from results.json
+
+Equal time: a recipe whose step takes r times as long gets 1/r of the base's steps, ``STEPS``, about half of the
+quickstart's. r is the median of paired measurements, so that a busy machine does not change the results. Each worker has
+one core. Figures: those of experiments/quickstart/judge.py; Fréchet is the mean of eight draws of 355.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+COSTS, RESULTS = HERE / "costs.json", HERE / "results.json"
+STEPS, SEEDS, DRAWS, IMAGES = 1200, (0, 1, 2), 8, 128
+AVERAGES = {
+    "ema": {"rate": 0.998},
+    "ema_995": {"rate": 0.995},
+    "ema_999": {"rate": 0.999},
+    "power_05": {"name": "power", "width": 0.05},
+    "power_10": {"name": "power", "width": 0.10},
+    "power_20": {"name": "power", "width": 0.20},
+}
+"""Averages of the base recipe, all kept in the same training."""
+
+
+def loss(weighting, times, **options):
+    """A loss section with stratified times."""
+    named = {"name": times, **options}
+    return {"loss": {"weighting": weighting, "times": {"name": "stratified", "times": named}}}
+
+
+EDM = {"name": "edm", "sigma_data": 0.75}
+RECIPES = {
+    "base": {},
+    "predicts noise": {"denoiser": {"predicts": "noise"}, **loss("score_matching", "uniform")},
+    "predicts v": {"denoiser": {"predicts": "v"}},
+    "min-SNR weights": loss({"name": "min_snr"}, "uniform"),
+    "likelihood weights": loss("likelihood", "log_snr_uniform"),
+    "noisier levels": loss({**EDM, "mean": -0.4, "std": 1.0}, "log_normal", mean=-0.4, std=1.0),
+    "cleaner levels": loss({**EDM, "mean": -1.8, "std": 1.4}, "log_normal", mean=-1.8, std=1.4),
+    "uniform times": loss(EDM, "uniform"),
+    "lr 0.001": {"optim.lr": 1e-3},
+    "lr 0.002": {"optim.lr": 2e-3},
+    "lr 0.008": {"optim.lr": 8e-3},
+    "AdamW": {"optim.rule": {"name": "adamw", "weight_decay": 0.1}},
+    "Muon": {"optim.rule": {"name": "muon"}},
+    "Muon, lr 0.01": {"optim.rule": {"name": "muon", "adam": 0.4}, "optim.lr": 1e-2},
+    "schedule-free": {"optim.rule": {"name": "schedule_free"}, "optim.decay": "constant"},
+    "batch 32": {"batches.batch_size": 32},
+    "batch 128": {"batches.batch_size": 128},
+    "wider": {"network.nf": 32},
+    "narrower, deeper": {"network.nf": 16, "network.num_res_blocks": 2},
+    "dropout 0.1": {"network.dropout": 0.1},
+}
+"""Changes to configs/quickstart.py: a section replaced, or one field by its path."""
+
+
+def config_of(name: str, seed: int, steps: int):
+    """The config of a recipe."""
+    sys.path.insert(0, str(ROOT))
+    from configs import quickstart
+
+    config = quickstart.get_config()
+    for path, value in RECIPES[name].items():
+        section, _, field = path.partition(".")
+        if field:
+            config[section][field] = value
+        else:
+            config[section] = value
+    config.seed = seed
+    config.averages = AVERAGES if name == "base" else {"ema": AVERAGES["ema"]}
+    config.training.update(steps=steps, evaluate_every=steps, checkpoint_every=steps, snapshot_every=steps)
+    config.logging = {"preview": 0, "tensorboard": False}
+    return config
+
+
+def costs(pairs: int = 9, calls: int = 6) -> None:
+    """Measure each recipe's step against the base's, in turn; where only numbers in the loss differ, the ratio is 1."""
+    import jax
+    import numpy as np
+
+    from score_sde.experiment.loading import experiment_of
+    from score_sde.training import TrainState, make_train_step
+
+    def ready(name):
+        experiment = experiment_of(config_of(name, 0, STEPS))
+        optimizer, _ = experiment.optimizer()
+        averages = dict(list(experiment.averages.items())[:1])
+        step = jax.jit(make_train_step(experiment.task, optimizer, averages), donate_argnums=0)
+        state = TrainState.create(experiment.task.init(jax.random.key(0)), optimizer, averages, experiment.task.memory)
+        size = experiment.config.batches.batch_size
+        batch = {name: jax.numpy.asarray(x) for name, x in experiment.source("train").take(np.arange(size)).items()}
+        return {"state": state, "step": step, "batch": batch, "keys": jax.random.split(jax.random.key(0), size)}
+
+    def seconds(program):
+        began = time.perf_counter()
+        for _ in range(calls):
+            program["state"], out = program["step"](program["state"], {}, program["batch"], program["keys"])
+        jax.block_until_ready(out)
+        return (time.perf_counter() - began) / calls
+
+    base, found = ready("base"), {"base": {"ratio": 1.0}}
+    seconds(base)
+    for name in RECIPES:
+        if not any(path.startswith(("optim.rule", "batches", "network")) for path in RECIPES[name]):
+            found[name] = {"ratio": 1.0}
+            continue
+        own = ready(name)
+        seconds(own)
+        ratios, times = [], []
+        for _ in range(pairs):
+            times.append(seconds(own))
+            ratios.append(times[-1] / seconds(base))
+        found[name] = {"ratio": round(statistics.median(ratios), 3), "seconds": round(statistics.median(times), 4)}
+        print(name, found[name], flush=True)
+    COSTS.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def one(name: str, seed: int, workdir: Path) -> dict:
+    """Train and judge: {weights: figures}."""
+    import jax
+    import numpy as np
+
+    import score_sde as ss
+
+    sys.path.insert(0, str(ROOT / "experiments" / "quickstart"))
+    import judge
+
+    steps = round(STEPS / json.loads(COSTS.read_text())[name]["ratio"] / 10) * 10
+    began = time.perf_counter()
+    ss.train(config_of(name, seed, steps), workdir)
+    trained = time.perf_counter() - began
+    found = {}
+    for weights in AVERAGES if name == "base" else ("ema",):
+        run = ss.load(workdir, weights=weights)
+        draws = []
+        for draw in range(DRAWS):
+            out = run.sample(jax.random.key(100 + draw), 355)
+            draws.append(judge.figures(np.asarray(run.to_images(out.x))))
+        figures = {key: float(np.mean([draw[key] for draw in draws])) for key in ("recognised", "frechet", "nearest")}
+        figures["bits_per_dim"] = judge.bits_per_dim(run, 1, IMAGES, workdir / f"likelihood_{weights}.json")
+        found[weights] = figures
+    return {"steps": steps, "seconds": round(trained), "figures": found}
+
+
+def train(workers: int) -> None:
+    """Run what is missing, each training in a process with a core of its own; a result is stored as soon as it is there."""
+    todo = [(name, seed) for seed in SEEDS for name in RECIPES]
+    running: dict[int, tuple] = {}
+    cores = sorted(os.sched_getaffinity(0))
+    while todo or running:
+        for slot in range(workers):
+            if slot not in running and todo:
+                name, seed = todo.pop(0)
+                if f"{name}, seed {seed}" not in _known():
+                    core = str(cores[slot % len(cores)])
+                    folder = tempfile.mkdtemp()
+                    command = ["taskset", "-c", core, sys.executable, __file__, "one", f"--recipe={name}"]
+                    command += [f"--seed={seed}", f"--workdir={folder}"]
+                    with (Path(folder) / "log").open("w") as log:
+                        running[slot] = name, seed, folder, subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
+        time.sleep(0.5)
+        for slot, (name, seed, folder, process) in list(running.items()):
+            if process.poll() is not None:
+                del running[slot]
+                result = Path(folder) / "result.json"
+                if process.returncode != 0 or not result.exists():
+                    print(f"{name}, seed {seed} failed; see {folder}/log", flush=True)
+                    continue
+                known = {**_known(), f"{name}, seed {seed}": json.loads(result.read_text())}
+                part = RESULTS.with_suffix(".part")
+                part.write_text(json.dumps(known, indent=1) + "\n")
+                part.replace(RESULTS)
+                print(time.strftime("%H:%M"), name, seed, known[f"{name}, seed {seed}"], flush=True)
+                shutil.rmtree(folder)
+
+
+def _known() -> dict:
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("costs", "train", "table", "one"))
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--recipe")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--workdir", type=Path)
+    options = parser.parse_args()
+    if options.what == "costs":
+        costs()
+    elif options.what == "train":
+        train(options.workers)
+    elif options.what == "one":
+        found = one(options.recipe, options.seed, options.workdir)
+        (options.workdir / "result.json").write_text(json.dumps(found))
+    else:
+        table()
+
+
+if __name__ == "__main__":
+    main()
