@@ -56,7 +56,7 @@ RECIPES = {
     "lr 0.008": {"optim.lr": 8e-3},
     "AdamW": {"optim.rule": {"name": "adamw", "weight_decay": 0.1}},
     "Muon": {"optim.rule": {"name": "muon"}},
-    "Muon, lr 0.01": {"optim.rule": {"name": "muon", "adam": 0.4}, "optim.lr": 1e-2},
+    "Muon, lr 0.02": {"optim.rule": {"name": "muon", "adam": 0.2}, "optim.lr": 2e-2},
     "schedule-free": {"optim.rule": {"name": "schedule_free"}, "optim.decay": "constant"},
     "batch 32": {"batches.batch_size": 32},
     "batch 128": {"batches.batch_size": 128},

@@ -77,12 +77,7 @@ def muon(
     """
 
     def matrices(parameters: Arrays) -> dict[str, optax.contrib.MuonDimensionNumbers | None]:
-        return {
-            name: optax.contrib.MuonDimensionNumbers(tuple(range(value.ndim - 1)), (value.ndim - 1,))
-            if value.ndim > 1
-            else None
-            for name, value in parameters.items()
-        }
+        return {name: _as_matrix(getattr(value, "ndim", 0)) for name, value in parameters.items()}  # optax masks some
 
     return optax.contrib.muon(
         rate,
@@ -92,6 +87,11 @@ def muon(
         muon_weight_dimension_numbers=matrices,
         consistent_rms=0.2,
     )
+
+
+def _as_matrix(ndim: int) -> optax.contrib.MuonDimensionNumbers | None:
+    """The last axis of a kernel is its output, the others are its inputs."""
+    return optax.contrib.MuonDimensionNumbers(tuple(range(ndim - 1)), (ndim - 1,)) if ndim > 1 else None
 
 
 def schedule_free(
