@@ -140,6 +140,7 @@ def one(name: str, seed: int, workdir: Path) -> dict:
 
     steps = round(STEPS / json.loads(COSTS.read_text())[name]["ratio"] / 10) * 10
     began = time.perf_counter()
+    workdir = workdir / "run"
     ss.train(config_of(name, seed, steps), workdir)
     trained = time.perf_counter() - began
     found = {}
