@@ -44,8 +44,11 @@ def loss(weighting, times, **options):
 EDM = {"name": "edm", "sigma_data": 0.75}
 RECIPES = {
     "base": {},
-    "predicts noise": {"denoiser": {"predicts": "noise"}, **loss("score_matching", "uniform")},
-    "predicts v": {"denoiser": {"predicts": "v"}},
+    "predicts noise": {
+        "denoiser": {"predicts": "noise", "noise_level": "log_noise_level"},
+        **loss("score_matching", "uniform"),
+    },
+    "predicts v": {"denoiser": {"predicts": "v", "noise_level": "log_noise_level"}},
     "min-SNR weights": loss({"name": "min_snr"}, "uniform"),
     "likelihood weights": loss("likelihood", "log_snr_uniform"),
     "noisier levels": loss({**EDM, "mean": -0.4, "std": 1.0}, "log_normal", mean=-0.4, std=1.0),
