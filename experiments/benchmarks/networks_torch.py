@@ -44,6 +44,16 @@ def upsampled(x: torch.Tensor) -> torch.Tensor:
     return fir(x, 2, 1, up=2)
 
 
+def averaged(x: torch.Tensor) -> torch.Tensor:
+    """The mean of 2 x 2 pixels."""
+    return functional.avg_pool2d(x, 2)
+
+
+def repeated(x: torch.Tensor) -> torch.Tensor:
+    """Every pixel four times."""
+    return functional.interpolate(x, scale_factor=2, mode="nearest")
+
+
 class Conv(nn.Module):
     def __init__(self, ours):
         super().__init__()
@@ -78,7 +88,8 @@ class Block(nn.Module):
         self.norm_0, self.conv_0, self.dense = Norm(ours.norm_0), Conv(ours.conv_0), Dense(ours.dense)
         self.norm_1, self.conv_1 = Norm(ours.norm_1), Conv(ours.conv_1)
         self.shortcut = nn.Identity() if ours.shortcut is None else Conv(ours.shortcut)
-        self.change = {None: lambda x: x, "down": downsampled, "up": upsampled}[ours.resample]
+        halved, doubled = (averaged, repeated) if ours.fir is None else (downsampled, upsampled)
+        self.change = {None: lambda x: x, "down": halved, "up": doubled}[ours.resample]
         self.rate = ours.dropout_rate
 
     def forward(self, x, embedding):

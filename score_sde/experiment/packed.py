@@ -6,6 +6,7 @@ card.json              where they come from, their hash, and what was measured w
 """
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from score_sde import checkpoints, parameters
 from score_sde.checks import require
 from score_sde.experiment.card import Card, read_card, write_card
 from score_sde.experiment.run import Run
+from score_sde.experiment.workdir import git_commit
 from score_sde.files import written_whole
 from score_sde.formats import safetensors
 
@@ -40,11 +42,11 @@ def pack(run: Run, folder: str | Path, *, precision: safetensors.Precision = "fl
     stored = {name: np.asarray(value).astype(precision) for name, value in trained.items()}
     stored |= {name: np.asarray(value) for name, value in constants.items()}
     launches = [] if run.workdir is None else (run.workdir / "launches.jsonl").read_text().splitlines()
-    launch = json.loads(launches[-1]) if launches else {}
+    launch = json.loads(launches[-1]) if launches else {"git": git_commit(), "time": time.strftime("%Y-%m-%d")}
     card = Card(
         seed=run.config.seed,
-        commit=str(launch.get("git")),
-        date=str(launch.get("time", ""))[:10],
+        commit=str(launch["git"]),
+        date=str(launch["time"])[:10],
         step=run.step or 0,
         weights=run.weights,
         parameters=sum(value.size for value in trained.values()),

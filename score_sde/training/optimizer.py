@@ -71,9 +71,10 @@ def sgd(rate: Schedule, *, momentum: float | None = None, nesterov: bool = False
 def muon(
     rate: Schedule, *, beta: float = 0.95, weight_decay: float = 0.0, adam: float = 1.0
 ) -> optax.GradientTransformation:
-    """Orthogonalised momentum for kernels (Jordan 2024), with the updates' RMS of Adam (Liu et al. 2025); Adam for the rest.
+    """Orthogonalised momentum for kernels (Jordan 2024), with the updates' RMS of Adam (Liu et al. 2025).
 
-    A kernel (..., in, out) is a matrix from all its inputs to its outputs. ``adam``: Adam's rate over this one.
+    A kernel (..., in, out) is a matrix from all its inputs to its outputs. The rest gets Adam with Nesterov's momentum;
+    ``adam`` is its rate over this one.
     """
 
     def matrices(parameters: Arrays) -> dict[str, optax.contrib.MuonDimensionNumbers | None]:
