@@ -72,6 +72,7 @@ SMALL, MUON = {"batches.batch_size": 32}, {"optim.rule": {"name": "muon", "adam"
 BETWEEN = loss({**EDM, "mean": -0.8, "std": 1.1}, "log_normal", mean=-0.8, std=1.1)
 RECIPES |= {
     "batch 16": {"batches.batch_size": 16},
+    "batch 32, noisier": SMALL | BETWEEN,
     "batch 32, Muon": SMALL | MUON,
     "batch 32, Muon, noisier": SMALL | MUON | BETWEEN,
     "batch 32, Muon, noisier, v": SMALL
