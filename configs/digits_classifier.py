@@ -10,6 +10,7 @@ from configs import quickstart
 
 def get_config():
     config = quickstart.get_config()
+    config.batches.batch_size = 64
     config.task = ConfigDict({"name": "classifier", "times": {"name": "log_normal"}})
     config.network = ConfigDict({"name": "classifier", "nf": 24, "ch_mult": (1, 2), "num_res_blocks": 1})
     config.network.attn_resolutions = (4,)
