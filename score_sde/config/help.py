@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from score_sde.config.parts import MANY, NESTED, OPTIONAL, SECTIONS, Part
+from score_sde.config.parts import MANY, NESTED, OPTIONAL, OR_NUMBERS, SECTIONS, Part
 from score_sde.config.schema import find
 from score_sde.config.signatures import OWN, REQUIRED, Field, fields_of
 from score_sde.config.types import described
@@ -34,8 +34,13 @@ def _lines(path: str, part: Part, section: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(value, Mapping) and key in NESTED:
             yield from _lines(f"{path}.{key}", NESTED[key], value)
         else:
-            choices = ", ".join(NESTED[key].choices()) if key in NESTED else described(field.annotation)
-            yield _line(f"{path}.{key}", value, choices)
+            yield _line(f"{path}.{key}", value, _choices(key, field))
+
+
+def _choices(key: str, field: Field) -> str:
+    if key not in NESTED:
+        return described(field.annotation)
+    return ("a number or a list of numbers, " if key in OR_NUMBERS else "") + ", ".join(NESTED[key].choices())
 
 
 def _when_none(section: str, part: Part) -> str:

@@ -147,7 +147,11 @@ SECTIONS: Mapping[str, Part] = {
         given=RUNTIME,
         late=True,
     ),
-    "guidance": Part("score_sde.guidance", _leads("model"), given=("model", "null")),
+    "guidance": Part(
+        "score_sde.guidance",
+        lambda thing: _leads("model")(thing) or _leads("good")(thing),
+        given=("model", "good", "null"),
+    ),
     "evaluation": Part("score_sde.config.settings", default="Evaluation", only=True),
 }
 OPTIONAL = ("guidance",)
@@ -172,7 +176,16 @@ NESTED: Mapping[str, Part] = {
     "predictor": Part("score_sde.samplers.predictors", _has("step")),
     "corrector": Part("score_sde.samplers.correctors", _has("step")),
     "time_grid": Part("score_sde.samplers.grids", _leads("sde", "steps"), given=("sde", "steps"), late=True),
+    "scale": Part(
+        "score_sde.guidance.scale",
+        lambda thing: isinstance(thing, type),
+        default="over_log_snr",
+        given=("log_snr",),
+        late=True,
+    ),
     "features": Part("score_sde.evaluation.features", _returns("Extractor"), default="efficientnet_lite0"),
     "solver": Part("diffrax", _has("order", "error_order")),
 }
 """Parameters of any constructor that are themselves parts."""
+OR_NUMBERS = ("time_grid", "scale")
+"""Those that may also be numbers."""

@@ -5,7 +5,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from score_sde.config.parts import FOLLOWS, MANY, MANY_DEFAULTS, NESTED, OPTIONAL, SECTIONS, Part, same
+from score_sde.config.parts import FOLLOWS, MANY, MANY_DEFAULTS, NESTED, OPTIONAL, OR_NUMBERS, SECTIONS, Part, same
 from score_sde.config.signatures import REQUIRED, Field, fields_of
 from score_sde.config.types import admits, described, fitted
 from score_sde.objects import import_object
@@ -154,7 +154,8 @@ RUN = 'a reference to another run: {"run": WORKDIR, "step": None, "weights": "em
 def _wanted(key: str, field: Field) -> str:
     """What a field takes, in words."""
     if key in NESTED:
-        return f"a section, or a name: {_names(NESTED[key])}"
+        numbers = "a number or a list of numbers, " if key in OR_NUMBERS else ""
+        return f"{numbers}a section, or a name: {_names(NESTED[key])}"
     return RUN if is_reference(field.annotation) else described(field.annotation)
 
 
@@ -162,7 +163,7 @@ def _field(path: str, key: str, field: Field, value: Any, problems: list[str]) -
     if key in NESTED and not (value is None and admits(field.annotation, type(None))):
         if isinstance(value, str | Mapping):
             return check_part(path, NESTED[key], value, problems)
-        if key != "time_grid":  # a time grid may also be an array of times
+        if key not in OR_NUMBERS:
             problems.append(f"{path} = {value!r}; it must be a section, or a name: {_names(NESTED[key])}")
             return value
     if is_reference(field.annotation):

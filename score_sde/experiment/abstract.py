@@ -28,9 +28,7 @@ def check(experiment: Experiment) -> None:
     )
     experiment.measures()
     model = jax.eval_shape(experiment.task.init, jax.random.key(0))
-    conditions = experiment.conditions
-    if conditions:
-        experiment.guided(model, conditions.null)
+    experiment.guided(model, {} if experiment.conditions or experiment.guiding_leaf else None)
     # The exact denoiser of data at 0 replaces the network: it is cheap and defined at all times of every SDE.
     simple = FunctionDenoiser(experiment.sde, _zero, predicts="data")
     keys = jax.random.split(jax.random.key(0), 2)

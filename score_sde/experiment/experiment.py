@@ -195,10 +195,21 @@ class Experiment:
         return configs.build(self._sections, "sampler")
 
     def guided(self, model: Any, condition: Condition) -> Any:
-        """The model with the guidance of the config under this condition."""
-        if condition is None or self.config.guidance is None:
+        """The model with the guidance of the config under this condition; without one only by a bad model."""
+        if self.config.guidance is None:
             return model
-        return configs.build(self._sections, "guidance", model=model, null=self.conditions.null, resolve=self.resolve)
+        if condition is None and "good" not in configs.parameters_of(
+            configs.constructor_of(self._sections, "guidance")
+        ):
+            return model
+        given = {"model": model, "good": model, "null": self.conditions.null}
+        return configs.build(self._sections, "guidance", resolve=self.resolve, **given)
+
+    @property
+    def guiding_leaf(self) -> str | None:
+        """The leaf of classes that guidance reads and the model lacks: that of a classifier. None without one."""
+        leaf = None if self.config.guidance is None else self.config.guidance.get("leaf")
+        return None if self.example.classes is None or leaf in self.conditions.leaves else leaf
 
     @cached_property
     def evaluation(self) -> Evaluation:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, Shaped
 from ml_collections import ConfigDict
@@ -88,7 +89,8 @@ class Run:
     ) -> Samples:
         """n samples in model space, by any function of ``ss.samplers``; the default is the config's own sampler.
 
-        With a condition, the guidance of config.guidance applies.
+        With a condition, the guidance of config.guidance applies; guidance by a bad model always does. A classifier's leaf
+        is one of the condition, even of an unconditional model: condition={"label": y}.
         """
         if not isinstance(self.model, Denoiser):
             task = self.experiment.task.name.replace("_", " ")
@@ -104,10 +106,16 @@ class Run:
         return self.experiment.guided(self.model, condition)
 
     def some_labels(self, n: int) -> Condition:
-        """A condition for n samples: each class in turn, other leaves null; None for an unconditional model."""
-        conditions = self.experiment.conditions
+        """A condition for n samples: each class in turn, other leaves null. None for an unconditional model, unless the
+        config guides it by a classifier, which is told the classes of the data.
+        """
+        conditions, guiding = self.experiment.conditions, self.experiment.guiding_leaf
         labels = {name: np.arange(n) % leaf.classes for name, leaf in conditions.leaves.items() if leaf.classes}
-        return conditions.make(n, **labels)
+        condition = conditions.make(n, **labels)
+        classes = self.experiment.example.classes
+        if guiding is None or classes is None:
+            return condition
+        return {**(condition or {}), guiding: jnp.arange(n) % classes}
 
     def log_likelihood(
         self, images: Images, key: Key[Array, ""], condition: Condition = None, **options: Any

@@ -19,6 +19,8 @@ from score_sde import pytree
 from score_sde.checks import Sample, as_time, per_sample, require
 from score_sde.conditions import Condition
 from score_sde.denoiser import Cost, Denoiser, Wrapper, log_noise_level, prediction
+from score_sde.guidance.agree import check_sde
+from score_sde.guidance.scale import Interval, Scale, as_scale, check_interval, scale_at
 from score_sde.sde import SDE
 
 
@@ -84,9 +86,10 @@ class ClassifierGuided(Wrapper):
     """A guided denoiser, made by ``classifier``."""
 
     classifier: NoisyClassifier
-    scale: ArrayLike
+    scale: Scale
     leaf: str = dataclasses.field(metadata={"static": True})
     keep: bool = dataclasses.field(metadata={"static": True})
+    interval: Interval = dataclasses.field(default=None, metadata={"static": True})
 
     @property
     def cost(self) -> Cost:
@@ -111,7 +114,7 @@ class ClassifierGuided(Wrapper):
     def _pull(self, x: Sample, t: ArrayLike, y: Array, condition: Condition) -> Sample:
         """The gradient w ∇ log p(y | x)."""
         gradient = jax.grad(lambda x: jnp.sum(self.classifier.log_prob(x, t, y, condition)))(x)
-        return per_sample(jnp.broadcast_to(jnp.asarray(self.scale, x.dtype), x.shape[:1]), x) * gradient
+        return scale_at(self.scale, self.interval, self.sde, t, x, outside=0.0) * gradient
 
     def _told(self, condition: Condition) -> tuple[Array, Condition]:
         """(y, the condition of the model)."""
@@ -125,15 +128,19 @@ class ClassifierGuided(Wrapper):
 
 
 def classifier(
-    model: Denoiser, classifier: NoisyClassifier, scale: ArrayLike = 1.0, *, leaf: str = "label", keep: bool = False
+    model: Denoiser,
+    classifier: NoisyClassifier,
+    scale: Scale = 1.0,
+    *,
+    leaf: str = "label",
+    keep: bool = False,
+    interval: Interval = None,
 ) -> ClassifierGuided:
-    """The model, guided by a classifier with scale w to the classes ``condition[leaf]``.
+    """The model, guided by a classifier with scale w (see ``guidance.scale``) to the classes ``condition[leaf]``.
 
-    The model receives the other leaves. ``keep`` also passes this leaf, for a class-conditional model.
+    The model receives the other leaves. ``keep`` also passes this leaf, for a class-conditional model. ``interval``: the
+    range (low, high] of σ/α where w applies; the model alone outside.
     """
-    require(
-        type(model.sde) is type(classifier.sde),
-        f"the classifier was trained under {type(classifier.sde).__name__}, the model under {type(model.sde).__name__}: "
-        "its t means another noise",
-    )
-    return ClassifierGuided(model.sde, model, classifier, scale, leaf, keep)
+    check_sde(model.sde, classifier.sde, "the classifier")
+    check_interval(interval)
+    return ClassifierGuided(model.sde, model, classifier, as_scale(scale), leaf, keep, interval)

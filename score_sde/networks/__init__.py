@@ -12,7 +12,9 @@ from score_sde.networks.describe import describe
 from score_sde.networks.discrete import NoiseToScore
 from score_sde.networks.mlp import MLP, ResNet
 from score_sde.networks.ncsnpp import NCSNpp, ddpmpp
+from score_sde.networks.wide_resnet import WideResNet
 
 __all__ = [
-    "DDPM", "MLP", "Classifier", "NCSNpp", "NoiseToScore", "ResNet", "VectorClassifier", "ddpmpp", "describe",
+    "DDPM", "MLP", "Classifier", "NCSNpp", "NoiseToScore", "ResNet", "VectorClassifier", "WideResNet", "ddpmpp",
+    "describe",
 ]  # fmt: skip

@@ -15,6 +15,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "embedding_type": ("positional", "fourier", "fourier_raw"),
     "nonlinearity": ("elu", "relu", "lrelu", "swish"),
     "remat": ("none", "blocks", "full"),
+    "pool": ("mean", "attention"),
 }
 
 

@@ -27,12 +27,15 @@ from score_sde.networks.checks import (
 from score_sde.networks.embed import Dense, NoiseEmbedding
 from score_sde.networks.mlp import MLPLayer
 from score_sde.networks.parts import Parts
+from score_sde.networks.pool import AttentionPool, mean_over_space
 
 
 class Classifier(nnx.Module):
-    """A U-Net's encoder and middle, the mean over space, and a linear layer (Dhariwal & Nichol 2021, appendix H).
+    """A U-Net's encoder and middle, a pool over space, and a linear layer (Dhariwal & Nichol 2021, appendix H).
 
-    The options are those of ``NCSNpp``. The last layer is initialised near 0: all classes are equally likely at first.
+    The options are those of ``NCSNpp``. ``pool``: the "mean" over space, or "attention" as in guided-diffusion, which
+    learns an embedding of each position and so takes images of ``image_size`` alone. The last layer is initialised near 0:
+    all classes are equally likely at first.
     """
 
     def __init__(
@@ -50,11 +53,12 @@ class Classifier(nnx.Module):
         embedding_type: str = "fourier_raw",
         fourier_scale: int | float = 1.0,
         nonlinearity: str = "swish",
+        pool: str = "mean",
         spatial_dims: int = 2,
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        check_options(embedding_type=embedding_type, nonlinearity=nonlinearity)
+        check_options(embedding_type=embedding_type, nonlinearity=nonlinearity, pool=pool)
         check_numbers(
             nf=nf,
             num_res_blocks=num_res_blocks,
@@ -87,6 +91,11 @@ class Classifier(nnx.Module):
         self.down, kept = parts.way_down(nf, ch_mult, num_res_blocks, [r in attn_resolutions for r in resolutions])
         self.middle = parts.middle(kept[-1])
         self.norm = GroupNorm(kept[-1])
+        sizes = (image_size,) * spatial_dims if isinstance(image_size, int) else tuple(image_size)
+        lowest = [size >> (len(ch_mult) - 1) for size in sizes]
+        self.pool = (
+            AttentionPool(lowest, kept[-1], heads=attention_heads, **parts.layout) if pool == "attention" else None
+        )
         self.logits = Dense(kept[-1], num_classes, init_scale=0.0, **parts.layout)
         self.activation = activation
         self.channels = channels
@@ -125,7 +134,11 @@ class Classifier(nnx.Module):
                 h, _, _ = level(h, h, embedding, seeds)
         with jax.named_scope("middle"):
             h = self.middle(h, embedding, seeds)
-        return jnp.mean(self.activation(self.norm(h)), axis=tuple(range(1, h.ndim - 1)))
+        h = self.activation(self.norm(h))
+        if self.pool is None:
+            return mean_over_space(h)
+        with jax.named_scope("pool"):
+            return self.pool(h)
 
 
 class VectorClassifier(nnx.Module):

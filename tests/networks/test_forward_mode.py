@@ -129,6 +129,10 @@ NETWORKS = {
     "mlp": lambda **k: ss.networks.MLP((8, 8, 1), width=16, depth=2, **k),
     "resnet": lambda **k: ss.networks.ResNet((8, 8, 1), width=16, depth=2, **k),
     "classifier": lambda **k: ss.networks.Classifier(8, 1, num_classes=3, nf=8, **UNET, **k),
+    "attention pool": lambda **k: ss.networks.Classifier(8, 1, num_classes=3, nf=8, pool="attention", **UNET, **k),
+    "wide_resnet": lambda **k: ss.networks.WideResNet(
+        8, 1, num_classes=3, nf=4, width=2, num_res_blocks=1, nonlinearity="swish", **k
+    ),
 }
 
 
