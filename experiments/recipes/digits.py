@@ -209,6 +209,52 @@ def train(workers: int) -> None:
                 shutil.rmtree(folder)
 
 
+def table() -> None:
+    """results.md: mean and standard deviation over seeds, best Fréchet distance first; recipes.png shows them."""
+    import matplotlib
+    import numpy as np
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    steps: dict[str, int] = {}
+    rows: dict[str, list[dict[str, float]]] = {}
+    for title, result in _known().items():
+        name = title.rsplit(", seed ", 1)[0]
+        for weights, figures in result["figures"].items():
+            row = name if weights == "ema" else f"base, average {weights}"
+            steps[row] = result["steps"]
+            rows.setdefault(row, []).append(figures)
+    keys = ("recognised", "frechet", "nearest", "bits_per_dim")
+    values = {
+        name: {key: np.array([figures[key] for figures in found]) for key in keys} for name, found in rows.items()
+    }
+    order = sorted(values, key=lambda name: values[name]["frechet"].mean())
+    lines = ["| recipe | steps | seeds | recognised | Fréchet | nearest | bits/dim |", "|---|---|---|---|---|---|---|"]
+    for name in order:
+        cells = [_cell(values[name][key]) for key in keys]
+        lines.append(f"| {name} | {steps[name]} | {len(rows[name])} | {' | '.join(cells)} |")
+    (HERE / "results.md").write_text("\n".join(lines) + "\n")
+    shown = [name for name in order if not name.startswith("base, ")]
+    figure, axes = plt.subplots(1, 3, figsize=(11, 0.3 * len(shown) + 1), sharey=True, layout="constrained")
+    titles = {"frechet": "Fréchet distance", "recognised": "recognised", "bits_per_dim": "bits/dim"}
+    for axis, (key, title) in zip(axes, titles.items(), strict=True):
+        for i, name in enumerate(shown):
+            color = {shown[0]: "#1f77b4", "base": "black"}.get(name, "gray")
+            axis.plot(values[name][key], np.full(len(rows[name]), -i), "o", color=color, ms=4, alpha=0.7)
+        axis.axvline(values["base"][key].mean(), color="black", lw=0.7, ls=":")
+        axis.set_title(title)
+        axis.grid(axis="y", alpha=0.2)
+    axes[0].set_yticks(-np.arange(len(shown)), shown)
+    figure.savefig(HERE / "recipes.png", dpi=110)
+    plt.close(figure)
+
+
+def _cell(values) -> str:
+    spread = f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else ""
+    return f"{values.mean():.3f}{spread}"
+
+
 def _known() -> dict:
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
