@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
@@ -25,7 +26,7 @@ class GaussianLikelihood:
 
     def __post_init__(self):
         if is_concrete(self.std):
-            require(bool(jnp.all(jnp.asarray(self.std) >= 0)), f"std = {self.std}; it may not be negative")
+            require(bool(np.all(np.asarray(self.std) >= 0)), f"std = {self.std}; it may not be negative")
 
     def variance(self, y: Array) -> Array:
         """Σ, in the shape of one measurement or a number."""

@@ -9,16 +9,15 @@ the mean weights estimates p(y) without bias for the chain of kernels, which ten
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
 from score_sde import pytree
-from score_sde.checks import Sample, per_sample, require, sum_over_sample
+from score_sde.checks import Sample, require, sum_over_sample
 from score_sde.conditions import Condition
 from score_sde.denoiser import Denoiser
 from score_sde.inverse.likelihood import GaussianLikelihood, told
@@ -26,6 +25,7 @@ from score_sde.inverse.twists import Noise, Twist
 from score_sde.randomness import check_key
 from score_sde.samplers import grids
 from score_sde.samplers.ddim import DDIM
+from score_sde.samplers.method import make_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +87,7 @@ def particles(
     require(len(y) == n, f'condition["y"] has {len(y)} measurements for n = {n} groups; give one for each')
     method = DDIM(1.0)
     times = grids.resolve(time_grid, model.sde, steps, method.default_grid)
-    rows = method.rows(model.sde, np.asarray(times))
-    rows = {name: jnp.asarray(value, jnp.result_type(float)) for name, value in rows.items()}
+    rows = make_rows(method, model.sde, times)
     index = jnp.arange(n) + jnp.asarray(start)
     many = lambda leaf: jnp.repeat(jnp.asarray(leaf), particles, axis=0)  # noqa: E731
     run = _Run(n, particles, tuple(shape), threshold)
@@ -128,7 +127,7 @@ def _main(run: _Run, model, twist, key, index, y, rest, rows) -> Particles:
 
     def body(carry: tuple, row: dict) -> tuple[tuple, Array]:
         x, (x0, noise, shift, log_p), log_w, log_z, failed_at = carry
-        i, step = row["i"], row["step"].astype(int)
+        i, step = row["i"], row["step"]
         failed_at = jnp.where((failed_at < 0) & ~jnp.isfinite(jax.nn.logsumexp(log_w, axis=1)), step, failed_at)
         ess = jnp.exp(-jax.nn.logsumexp(2 * jax.nn.log_softmax(log_w), axis=1))
         low = ess < run.threshold * K
@@ -159,9 +158,7 @@ def _main(run: _Run, model, twist, key, index, y, rest, rows) -> Particles:
     fine = jnp.isfinite(total) & jnp.isfinite(grouped(x0)).all(axis=tuple(range(1, x0.ndim + 1)))
     failed_at = jnp.where(fine | (failed_at >= 0), failed_at, steps)
     nfe = jnp.full(n, (steps + 1) * K * model.cost.forward)
-    return Particles(
-        grouped(x0), jax.nn.log_softmax(log_w), log_z + total - jnp.log(K), ess.T, failed_at, nfe, index
-    )
+    return Particles(grouped(x0), jax.nn.log_softmax(log_w), log_z + total - jnp.log(K), ess.T, failed_at, nfe, index)
 
 
 _run = jax.jit(_main, static_argnums=0)

@@ -48,5 +48,8 @@ def diffpir(model: Denoiser, A: Any, std: ArrayLike, *, lam: float = 1.0) -> Pos
 
 def ddnm(model: Denoiser, A: Any) -> PosteriorDenoiser:
     """DDNM (Wang et al. 2023): x̂ + A⁺ r, for measurements without noise. The limit std -> 0 of DiffPIR."""
-    require(bool(getattr(A, "linear", True)), "DDNM needs a linear operator with a pseudo-inverse; linearise it, or use mmps")
+    require(
+        bool(getattr(A, "linear", True)),
+        "DDNM needs a linear operator with a pseudo-inverse; linearise it, or use mmps",
+    )
     return condition(model, GaussianLikelihood(A, 0.0), PseudoInverse(), through=False)

@@ -68,7 +68,9 @@ class Moments:
         """(S⁻¹ r, log N(r; 0, S)) with S = A K Aᵀ + Σ as a matrix, made symmetric."""
         flat = r.reshape(len(r), -1)
         m = flat.shape[1]
-        require(m <= MOST, f"{m} measurements; a twist by moments builds their covariance, for at most {MOST}: use Noise()")
+        require(
+            m <= MOST, f"{m} measurements; a twist by moments builds their covariance, for at most {MOST}: use Noise()"
+        )
         system = at.system(self.covariance.product(at))
         columns = jax.lax.map(lambda one: system(jnp.broadcast_to(one.reshape(r.shape[1:]), r.shape)), jnp.eye(m))
         S = jnp.moveaxis(columns.reshape(m, len(r), m), 0, 2)
@@ -92,9 +94,8 @@ class Noise:
         ratio = sigma**2 / alpha**2
 
         def log_p(x0: Sample) -> Float[Array, "batch"]:
-            wide = GaussianLikelihood(self.likelihood.A, 1.0)
             variance = per_sample(self.gamma * ratio, y) + self.likelihood.variance(y)
-            squared = wide.residual(y, x0) ** 2 / variance + jnp.log(2 * jnp.pi * variance)
+            squared = self.likelihood.residual(y, x0) ** 2 / variance + jnp.log(2 * jnp.pi * variance)
             return -0.5 * jnp.sum(squared.reshape(len(y), -1), axis=1)
 
         x0, pullback, noise = jax.vjp(lambda x: model.predict(x, t, condition), x, has_aux=True)
