@@ -148,10 +148,8 @@ class Corrected(Method):
             x0, pullback, taken = jax.vjp(run, x, has_aux=True)
         else:
             (x0, taken), pullback = run(x), None
-        correct = (
-            lambda x_s: self.correction(  # noqa: E731
-                model.likelihood, x_s, x0, lambda v: pullback(v)[0], y, model.sde, row, noise[own:]
-            )
+        correct = lambda x_s: self.correction(
+            model.likelihood, x_s, x0, lambda v: pullback(v)[0], y, model.sde, row, noise[own:]
         )
         x_s, mean = correct(taken.x), correct(taken.mean)
         if self.jumps > 1:
