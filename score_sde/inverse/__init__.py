@@ -3,6 +3,7 @@
 from score_sde.inverse.alternating import daps, pnp_dm
 from score_sde.inverse.corrections import DPS, Corrected, Replacement, dps, replacement
 from score_sde.inverse.covariances import Diagonal, Flat, Isotropic, Prior, PseudoInverse, Scaled, Tweedie
+from score_sde.inverse.ddrm import DDRM, ddrm
 from score_sde.inverse.likelihood import GaussianLikelihood
 from score_sde.inverse.operators import (
     HDR,
@@ -47,6 +48,7 @@ from score_sde.inverse.twists import Moments, Noise, Tilt, Unsteered
 
 __all__ = [
     "CG",
+    "DDRM",
     "DPS",
     "GMRES",
     "HDR",
@@ -89,6 +91,7 @@ __all__ = [
     "condition",
     "daps",
     "ddnm",
+    "ddrm",
     "dense",
     "diffpir",
     "dps",

@@ -50,7 +50,7 @@ def daps(
     flow = partial(dpm_solver, model, key, n, shape, order=1, condition=run.rest, start=run.index)
     for i, t in enumerate(times[:-1]):
         here = low + (high - low) * i / steps
-        inner = np.asarray(model.sde.time_of_log_snr(jnp.linspace(here, high, ode_steps + 1)), np.float64)
+        inner = np.array(model.sde.time_of_log_snr(jnp.linspace(here, high, ode_steps + 1)), np.float64)
         inner[0], inner[-1] = t, times[-1]
         mean = flow(x_init=x, time_grid=inner).x
         noise = draw_noise(key, run.index, i, (2, *shape), x.dtype)
@@ -76,7 +76,7 @@ def pnp_dm(
     denoise_steps: int = 10,
     start: ArrayLike = 0,
 ) -> Samples:
-    """A split Gibbs sampler (Wu et al. 2024): z from N(x, ρ² I) p(y | z), then x from p(x_0 | x_0 + ρ ε = z) by the reverse SDE.
+    """A split Gibbs sampler (Wu et al. 2024): z from N(x, ρ² I) p(y | z), then x from p(x_0 | x_0 + ρ ε = z): DDIM, η = 1.
 
     ρ falls geometrically over the first three quarters of the sweeps and then stays. Its law is p(x_0 | y) convolved as if
     the measurement saw x_0 through noise ρ: right only for ρ -> 0 and many sweeps.
@@ -94,7 +94,7 @@ def pnp_dm(
         noise = draw_noise(key, run.index, i, (1, *shape), x.dtype)
         z = _drawn(likelihood, x, run.y, float(level), noise[0], run.noise(i))
         ladder = jnp.linspace(-2 * np.log(level), end, denoise_steps + 1)
-        times = np.asarray(sde.time_of_log_snr(ladder), np.float64)
+        times = np.array(sde.time_of_log_snr(ladder), np.float64)
         times[-1] = sde.t_min_sampling
         x_t = float(sde.alpha(times[0])) * z
         fresh = jax.random.fold_in(run.key, i)

@@ -6,8 +6,8 @@ A sampler's step from t to s gives x_s and x̂(x_t). A correction then moves x_s
     Replacement   x_s + A⁺ (α_s y + σ_s ε − A x_s): measured directions get the noised measurement
                                                                               (Song et al. 2021, appendix I.2)
 
-``Corrected`` is a sampler's method with a correction; the derivative is that of the step's own evaluation, so a step costs one
-forward pass and at most one pullback.
+``Corrected`` is a sampler's method with a correction; the derivative is that of the step's own evaluation, so a step costs
+one forward pass and at most one pullback.
 """
 
 import dataclasses
@@ -148,9 +148,11 @@ class Corrected(Method):
             x0, pullback, taken = jax.vjp(run, x, has_aux=True)
         else:
             (x0, taken), pullback = run(x), None
-        correct = lambda x_s: self.correction(
-            model.likelihood, x_s, x0, lambda v: pullback(v)[0], y, model.sde, row, noise[own:]
-        )
+
+        def correct(x_s: Sample) -> Sample:
+            pulled = lambda v: pullback(v)[0]  # noqa: E731
+            return self.correction(model.likelihood, x_s, x0, pulled, y, model.sde, row, noise[own:])
+
         x_s, mean = correct(taken.x), correct(taken.mean)
         if self.jumps > 1:
             x_s = per_sample(row["ratio"], x) * x_s + per_sample(row["back"], x) * noise[-1]

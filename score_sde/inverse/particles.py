@@ -4,8 +4,8 @@ With the ancestral kernel p(x_s | x_t) = N(m, c² I) of the model, the proposal 
 
     w ← w p(x_s | x_t) p̃(y | x_s) / (q(x_s | x_t) p̃(y | x_t)),     at the end  w ← w p(y | x_0)/p̃(y | x_s)
 
-(Wu et al. 2023, algorithm 1, with its last weight). Particles are resampled where their effective number falls. The product of
-the mean weights estimates p(y) without bias for the chain of kernels, which tends to the model's law as steps grow.
+(Wu et al. 2023, algorithm 1, with its last weight). Particles are resampled where their effective number falls. The product
+of the mean weights estimates p(y) without bias for the chain of kernels, which tends to the model's law as steps grow.
 """
 
 import dataclasses
