@@ -115,7 +115,13 @@ class Operator:
 
     def solve(self, v: Measurement, rho: ArrayLike, variance: ArrayLike) -> Measurement:
         """(ρ A Aᵀ + variance I)⁻¹ v for each v, with ρ and variance () or (batch,)."""
-        return self._svd("solve").solve(self._checked(v, "v", self.measured), rho, variance)
+        v = self._checked(v, "v", self.measured)
+        for name, value in (("rho", rho), ("variance", variance)):
+            require(
+                jnp.shape(value) in ((), v.shape[:1]),
+                f"{name} has shape {jnp.shape(value)} beside v of shape {v.shape}; allowed: () or ({len(v)},)",
+            )
+        return self._svd("solve").solve(v, rho, variance)
 
     def matrix(self) -> Float[Array, "m d"]:
         """A as a matrix, from the flattened x to the flattened y."""

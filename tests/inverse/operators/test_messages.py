@@ -57,6 +57,7 @@ BAD = {
     "x": (lambda: inverse.grey(SHAPE)(jnp.ones((2, 4, 8, 3))), r"x has shape \(2, 4, 8, 3\).*needs \(batch, 8, 8, 3\)"),
     "x without batch": (lambda: inverse.grey(SHAPE)(jnp.ones(SHAPE)), r"x has shape.*x\[None\] is a batch of one"),
     "y": (lambda: inverse.grey(SHAPE).adjoint(jnp.ones((1, *SHAPE))), r"y has shape \(1, 8, 8, 3\).*\(batch, 8, 8, 1\)"),
+    "rho": (lambda: inverse.Identity((3,)).solve(jnp.ones((2, 3)), jnp.ones(3), 0.1), r"rho has shape \(3,\).*or \(2,\)"),
     "too large": (
         lambda: inverse.Blur(ONES, (80, 80, 1)).pinv(jnp.ones((1, 80, 80, 1))),
         r"no pseudo-inverse in closed form.*6400 x 6400.*conjugate gradients, or dense\(A\)",
