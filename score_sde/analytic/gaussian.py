@@ -17,6 +17,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from score_sde import pytree
+from score_sde.analytic.full_mixture import FullMixture
+from score_sde.analytic.given import Given
 from score_sde.analytic.marginal import check_shape, marginal
 from score_sde.checks import Sample, as_floating, is_concrete, per_sample, require, sum_over_sample
 from score_sde.denoiser import Condition, Denoiser
@@ -93,6 +95,20 @@ class Gaussian:
     def denoiser(self, sde: SDE) -> "GaussianDenoiser":
         """The exact denoiser."""
         return GaussianDenoiser(sde, self)
+
+    @property
+    def covariance(self) -> Float[Array, "D D"]:
+        """C over the flattened dimensions."""
+        basis = jnp.eye(self.mean.size, dtype=self.mean.dtype).reshape(-1, *self.mean.shape)
+        return self.apply(lambda c: c, basis).reshape(self.mean.size, -1)
+
+    def given(self, A: Any, std: Any) -> Given:
+        """The joint law of x_0 and of y = A x_0 + n, n ~ N(0, std²); see ``Given``."""
+        return Given(FullMixture(self.mean[None], self.covariance[None]), A, std)
+
+    def posterior(self, A: Any, y: Any, std: Any) -> FullMixture:
+        """The law of x_0 given y = A x_0 + n, exactly: a mixture of one component."""
+        return self.given(A, std).posterior(y)
 
     def apply(self, f: Callable[[Array], Array], v: Sample) -> Sample:
         """f(C) v, with f applied to eigenvalues c of shape (1, any) and its result broadcast to (batch, any)."""

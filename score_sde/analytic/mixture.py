@@ -15,6 +15,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
 from score_sde import pytree
+from score_sde.analytic.full_mixture import FullMixture
+from score_sde.analytic.given import Given
 from score_sde.analytic.marginal import check_shape, marginal
 from score_sde.checks import Sample, as_floating, is_concrete, per_sample, require
 from score_sde.denoiser import Condition, Denoiser, check_condition
@@ -69,6 +71,20 @@ class GaussianMixture:
     def denoiser(self, sde: SDE) -> "MixtureDenoiser":
         """The exact denoiser. A condition {"label": k} restricts it to component k; a negative label to none."""
         return MixtureDenoiser(sde, self)
+
+    @property
+    def full(self) -> FullMixture:
+        """The same with covariances s_k² I as matrices."""
+        eye = jnp.eye(math.prod(self.means.shape[1:]), dtype=self.means.dtype)
+        return FullMixture(self.means, self.stds[:, None, None] ** 2 * eye, self.weights)
+
+    def given(self, A: Any, std: Any) -> Given:
+        """The joint law of x_0 and of y = A x_0 + n, n ~ N(0, std²); see ``Given``."""
+        return Given(self.full, A, std)
+
+    def posterior(self, A: Any, y: Any, std: Any) -> FullMixture:
+        """The law of x_0 given y = A x_0 + n, exactly: a mixture again."""
+        return self.given(A, std).posterior(y)
 
     def _log_weights(self, x: Sample, condition: Condition) -> Float[Array, "batch K"]:
         log_weights = jnp.broadcast_to(jnp.log(self.weights), (len(x), len(self.means)))

@@ -17,8 +17,11 @@ MAKE = {
     ),
     "full": lambda: ss.analytic.Gaussian([0.5, -0.5, 1.0], COVARIANCE),
     "low rank": lambda: ss.analytic.Gaussian([0.5, -0.5, 1.0], factors=[[1.0, 0.3, -0.2]], std=0.2),
+    "posterior": lambda: ss.analytic.GaussianMixture([[1.0, -0.5], [-0.5, 0.8]], [0.3, 0.5]).posterior(
+        [[1.0, 0.4]], [0.2], 0.3
+    ),
 }
-MIXTURE, FULL, LOW_RANK = (make() for make in MAKE.values())
+MIXTURE, FULL, LOW_RANK, _ = (make() for make in MAKE.values())
 
 
 @pytest.fixture(params=MAKE.values(), ids=MAKE.keys())
@@ -150,6 +153,8 @@ def test_samples_have_the_stated_moments(truth):
         w, m, s = (np.asarray(a) for a in (truth.weights, truth.means, truth.stds))
         mean = w @ m
         covariance = (m - mean).T @ np.diag(w) @ (m - mean) + (w @ s**2) * np.eye(2)
+    elif isinstance(truth, ss.analytic.FullMixture):
+        mean, covariance = np.asarray(truth.mean), np.asarray(truth.covariance)
     else:
         mean = np.array([0.5, -0.5, 1.0])
         factors = np.array([[1.0, 0.3, -0.2]])

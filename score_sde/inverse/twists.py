@@ -1,0 +1,145 @@
+"""Twists: estimates p̃(y | x_t) that steer particles, with the shift (σ²/α) ∇ log p̃ of x̂ that they propose.
+
+Particles are right for any twist; a better one needs fewer of them.
+"""
+
+import dataclasses
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from score_sde import pytree
+from score_sde.checks import Sample, per_sample, require
+from score_sde.conditions import Condition
+from score_sde.denoiser import Denoiser
+from score_sde.guidance import NoisyClassifier
+from score_sde.inverse.covariances import Point
+from score_sde.inverse.likelihood import GaussianLikelihood
+
+MOST = 1024
+"""The largest number of measurements whose covariance is built as a matrix."""
+Found = tuple[Sample, Sample, Sample, Float[Array, "batch"]]
+
+
+class Twist(Protocol):
+    """What particles need to know of y."""
+
+    def __call__(self, model: Denoiser, x: Sample, t: ArrayLike, y: Array, condition: Condition) -> Found:
+        """(x̂, ε̂, the shift of x̂, log p̃(y | x_t)), from one forward pass."""
+        ...
+
+    def target(self, y: Array, x0: Sample) -> Float[Array, "batch"]:
+        """log p(y | x_0), up to a constant: what the last weight makes exact."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Moments:
+    """N(y; A x̂, A K Aᵀ + Σ). With K = C the moment-matching twist."""
+
+    likelihood: GaussianLikelihood
+    covariance: Any
+
+    def __call__(self, model: Denoiser, x: Sample, t: ArrayLike, y: Array, condition: Condition) -> Found:
+        alpha, sigma = (jnp.broadcast_to(a(t), x.shape[:1]).astype(x.dtype) for a in (model.sde.alpha, model.sde.sigma))
+        x0, pullback, noise = jax.vjp(lambda x: model.predict(x, t, condition), x, has_aux=True)
+        r = self.likelihood.residual(y, x0)
+        _, push = jax.linearize(self.likelihood.A, x0)
+        transposed = jax.linear_transpose(push, x0)
+        at = Point(
+            alpha,
+            sigma,
+            lambda v: per_sample(sigma**2 / alpha, x) * pullback(v)[0],
+            self.likelihood.A,
+            push,
+            lambda w: transposed(w)[0],
+            self.likelihood.variance(y),
+        )
+        w, log_p = self._normal(at, r)
+        return x0, noise, at.tweedie(at.pull(w)), log_p
+
+    def target(self, y: Array, x0: Sample) -> Float[Array, "batch"]:
+        return self.likelihood.log_prob(y, x0)
+
+    def _normal(self, at: Point, r: Array) -> tuple[Array, Float[Array, "batch"]]:
+        """(S⁻¹ r, log N(r; 0, S)) with S = A K Aᵀ + Σ as a matrix, made symmetric."""
+        flat = r.reshape(len(r), -1)
+        m = flat.shape[1]
+        require(
+            m <= MOST, f"{m} measurements; a twist by moments builds their covariance, for at most {MOST}: use Noise()"
+        )
+        system = at.system(self.covariance.product(at))
+        columns = jax.lax.map(lambda one: system(jnp.broadcast_to(one.reshape(r.shape[1:]), r.shape)), jnp.eye(m))
+        S = jnp.moveaxis(columns.reshape(m, len(r), m), 0, 2)
+        factor = jnp.linalg.cholesky((S + jnp.swapaxes(S, 1, 2)) / 2)
+        along = jax.scipy.linalg.solve_triangular(factor, flat[..., None], lower=True)
+        w = jax.scipy.linalg.solve_triangular(jnp.swapaxes(factor, 1, 2), along, lower=False)[..., 0]
+        log_volume = jnp.sum(jnp.log(jnp.diagonal(factor, axis1=1, axis2=2)), axis=1)
+        log_p = -0.5 * jnp.sum(along[..., 0] ** 2, axis=1) - log_volume - 0.5 * m * jnp.log(2 * jnp.pi)
+        return w.reshape(r.shape), log_p
+
+
+@dataclasses.dataclass(frozen=True)
+class Noise:
+    """N(y; A x̂, Σ + γ σ²/α² I): that of twisted diffusion with γ = 1 (Wu et al. 2023, section 3.2)."""
+
+    likelihood: GaussianLikelihood
+    gamma: float = 1.0
+
+    def __call__(self, model: Denoiser, x: Sample, t: ArrayLike, y: Array, condition: Condition) -> Found:
+        alpha, sigma = (jnp.broadcast_to(a(t), x.shape[:1]).astype(x.dtype) for a in (model.sde.alpha, model.sde.sigma))
+        ratio = sigma**2 / alpha**2
+
+        def log_p(x0: Sample) -> Float[Array, "batch"]:
+            variance = per_sample(self.gamma * ratio, y) + self.likelihood.variance(y)
+            squared = self.likelihood.residual(y, x0) ** 2 / variance + jnp.log(2 * jnp.pi * variance)
+            return -0.5 * jnp.sum(squared.reshape(len(y), -1), axis=1)
+
+        x0, pullback, noise = jax.vjp(lambda x: model.predict(x, t, condition), x, has_aux=True)
+        value, gradient = log_p(x0), jax.grad(lambda x0: log_p(x0).sum())(x0)
+        return x0, noise, per_sample(sigma**2 / alpha, x) * pullback(gradient)[0], value
+
+    def target(self, y: Array, x0: Sample) -> Float[Array, "batch"]:
+        return self.likelihood.log_prob(y, x0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Unsteered:
+    """No twist: particles of the prior, weighted at the end (the bootstrap filter)."""
+
+    likelihood: GaussianLikelihood
+
+    def __call__(self, model: Denoiser, x: Sample, t: ArrayLike, y: Array, condition: Condition) -> Found:
+        x0, noise = model.predict(x, t, condition)
+        return x0, noise, jnp.zeros_like(x), jnp.zeros(len(x), x.dtype)
+
+    def target(self, y: Array, x0: Sample) -> Float[Array, "batch"]:
+        return self.likelihood.log_prob(y, x0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tilt:
+    """p(y | x_t)^w by a classifier: the law p(x_0) p(y | x_0)^w, which classifier-free guidance does not have."""
+
+    classifier: NoisyClassifier
+    scale: float = 1.0
+
+    def __call__(self, model: Denoiser, x: Sample, t: ArrayLike, y: Array, condition: Condition) -> Found:
+        alpha, sigma = (jnp.broadcast_to(a(t), x.shape[:1]).astype(x.dtype) for a in (model.sde.alpha, model.sde.sigma))
+
+        def log_p(x: Sample) -> Float[Array, "batch"]:
+            return self.scale * self.classifier.log_prob(x, t, y, condition)
+
+        x0, noise = model.predict(x, t, condition)
+        shift = per_sample(sigma**2 / alpha, x) * jax.grad(lambda x: log_p(x).sum())(x)
+        return x0, noise, shift, log_p(x)
+
+    def target(self, y: Array, x0: Sample) -> Float[Array, "batch"]:
+        return self.scale * self.classifier.log_prob(x0, self.classifier.sde.t_min, y, None)
+
+
+for _class in (Moments, Noise, Unsteered, Tilt):
+    pytree.register(_class, static_unless_told=False)
