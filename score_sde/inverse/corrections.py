@@ -12,7 +12,7 @@ one forward pass and at most one pullback.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol, Unpack
+from typing import Any, Protocol, Unpack, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +46,7 @@ class Measured(Wrapper):
         return self.model.predict(x, t, told(condition, "a correction")[1])
 
 
+@runtime_checkable
 class Correction(Protocol):
     """(the likelihood, x_s, x̂ and its pullback, y, the row with t and s, the SDE, noise) -> x_s."""
 

@@ -13,7 +13,7 @@ Each gives the product K v, and solves (A K Aᵀ + Σ) w = r. At a point x_t of 
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +44,7 @@ class Point:
         return lambda w: self.push(product(self.pull(w))) + self.variance * w
 
 
+@runtime_checkable
 class Covariance(Protocol):
     """A model of Cov[x_0 | x_t]."""
 

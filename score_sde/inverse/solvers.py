@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from score_sde.checks import per_sample, require, sum_over_sample
 Product = Callable[[Array], Array]
 
 
+@runtime_checkable
 class Solver(Protocol):
     """(the product with S, r) -> (w, ‖S w − r‖/‖r‖ of each sample)."""
 

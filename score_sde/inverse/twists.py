@@ -4,7 +4,7 @@ Particles are right for any twist; a better one needs fewer of them.
 """
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ MOST = 1024
 Found = tuple[Sample, Sample, Sample, Float[Array, "batch"]]
 
 
+@runtime_checkable
 class Twist(Protocol):
     """What particles need to know of y."""
 
