@@ -40,7 +40,7 @@ from score_sde.inverse.operators import (
     stack,
     walsh_sensing,
 )
-from score_sde.inverse.particles import Particles, particles
+from score_sde.inverse.particles import Particles, particles, systematic
 from score_sde.inverse.posterior import PosteriorDenoiser, condition
 from score_sde.inverse.presets import ddnm, diffpir, jfps, mmps, pigdm, sda, tmpd
 from score_sde.inverse.solvers import CG, GMRES
@@ -112,6 +112,7 @@ __all__ = [
     "replacement",
     "sda",
     "stack",
+    "systematic",
     "tmpd",
     "walsh_sensing",
 ]

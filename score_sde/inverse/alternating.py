@@ -44,23 +44,23 @@ def daps(
     require(ode_steps >= 1, f"ode_steps = {ode_steps}; allowed: 1 or more")
     run = _begun(model, key, n, shape, likelihood, condition, start)
     times = np.asarray(grids.log_snr(model.sde, steps))
-    x = latents(model.sde, key, run.index, shape, times[0])
+    x = latents(model.sde, key, run.indices, shape, times[0])
     failed_at, x0 = note_failures(jnp.full(n, -1), x, 0), x
     low, high = (float(model.sde.log_snr(jnp.asarray(t))) for t in (times[0], times[-1]))
-    flow = partial(dpm_solver, model, key, n, shape, order=1, condition=run.rest, start=run.index)
+    flow = partial(dpm_solver, model, key, n, shape, order=1, condition=run.rest, start=run.indices)
     for i, t in enumerate(times[:-1]):
         here = low + (high - low) * i / steps
         inner = np.array(model.sde.time_of_log_snr(jnp.linspace(here, high, ode_steps + 1)), np.float64)
         inner[0], inner[-1] = t, times[-1]
         mean = flow(x_init=x, time_grid=inner).x
-        noise = draw_noise(key, run.index, i, (2, *shape), x.dtype)
+        noise = draw_noise(key, run.indices, i, (2, *shape), x.dtype)
         ratio = float(model.sde.sigma(t) / model.sde.alpha(t))
         x0 = _drawn(likelihood, mean, run.y, ratio, noise[0], run.noise(i))
         s = times[i + 1]
         x = float(model.sde.alpha(s)) * x0 + float(model.sde.sigma(s)) * noise[1]
         failed_at = note_failures(failed_at, x, i)
     calls = steps * (ode_steps + 1)
-    return Samples(x0, jnp.full(n, calls * model.cost.forward), jnp.asarray(calls), failed_at, run.index)
+    return Samples(x0, jnp.full(n, calls * model.cost.forward), jnp.asarray(calls), failed_at, run.indices)
 
 
 def pnp_dm(
@@ -87,32 +87,32 @@ def pnp_dm(
     largest = float(jnp.exp(-sde.log_snr(jnp.asarray(sde.t_max_sampling)) / 2))
     levels = np.minimum(np.geomspace(*rho, max(3 * sweeps // 4, 1)), largest)
     levels = np.concatenate([levels, np.full(sweeps - len(levels), rho[1])])
-    x = latents(sde, key, run.index, shape, sde.t_max_sampling)
+    x = latents(sde, key, run.indices, shape, sde.t_max_sampling)
     failed_at = note_failures(jnp.full(n, -1), x, 0)
     end = float(sde.log_snr(jnp.asarray(sde.t_min_sampling)))
     for i, level in enumerate(levels):
-        noise = draw_noise(key, run.index, i, (1, *shape), x.dtype)
+        noise = draw_noise(key, run.indices, i, (1, *shape), x.dtype)
         z = _drawn(likelihood, x, run.y, float(level), noise[0], run.noise(i))
         ladder = jnp.linspace(-2 * np.log(level), end, denoise_steps + 1)
         times = np.array(sde.time_of_log_snr(ladder), np.float64)
         times[-1] = sde.t_min_sampling
         x_t = float(sde.alpha(times[0])) * z
         fresh = jax.random.fold_in(run.key, i)
-        x = ddim(model, fresh, n, shape, eta=1.0, x_init=x_t, time_grid=times, condition=run.rest, start=run.index).x
+        x = ddim(model, fresh, n, shape, eta=1.0, x_init=x_t, time_grid=times, condition=run.rest, start=run.indices).x
         failed_at = note_failures(failed_at, x, i)
     calls = sweeps * (denoise_steps + 1)
-    return Samples(x, jnp.full(n, calls * model.cost.forward), jnp.asarray(calls), failed_at, run.index)
+    return Samples(x, jnp.full(n, calls * model.cost.forward), jnp.asarray(calls), failed_at, run.indices)
 
 
 class _Begun(NamedTuple):
     y: Array
     rest: Condition
-    index: Int[Array, "n"]
+    indices: Int[Array, "n"]
     key: Key[Array, ""]
 
     def noise(self, i: int) -> Array:
         """Noise of the measurements in round i; that of sample k depends on (key, k) alone."""
-        return draw_noise(self.key, self.index, i, (1, *self.y.shape[1:]), self.y.dtype)[0]
+        return draw_noise(self.key, self.indices, i, (1, *self.y.shape[1:]), self.y.dtype)[0]
 
 
 def _begun(model, key, n, shape, likelihood, condition, start) -> _Begun:

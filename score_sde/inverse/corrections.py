@@ -148,7 +148,7 @@ class Corrected(Method):
         if self.correction.pulls:
             x0, pullback, taken = jax.vjp(run, x, has_aux=True)
         else:
-            (x0, taken), pullback = run(x), None
+            (x0, taken), pullback = run(x), _none
 
         def correct(x_s: Sample) -> Sample:
             pulled = lambda v: pullback(v)[0]  # noqa: E731
@@ -158,6 +158,11 @@ class Corrected(Method):
         if self.jumps > 1:
             x_s = per_sample(row["ratio"], x) * x_s + per_sample(row["back"], x) * noise[-1]
         return Step(x_s, mean, x0, taken.memory)
+
+
+def _none(v: Sample) -> tuple[Sample]:
+    """The pullback of a correction that does not use it."""
+    raise TypeError("this correction has pulls = False")
 
 
 def dps(

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float
 from score_sde import pytree
 from score_sde.analytic import Gaussian
 from score_sde.checks import per_sample, require
-from score_sde.inverse.solvers import CG, Solver
+from score_sde.inverse.solvers import CG, Solver, solved
 
 Product = Callable[[Array], Array]
 
@@ -71,7 +71,7 @@ class Tweedie:
         return at.tweedie
 
     def solve(self, at: Point, r: Array) -> tuple[Array, Float[Array, "batch"]]:
-        return self.solver(at.system(at.tweedie), r)
+        return solved(self.solver, at.system(at.tweedie), r)
 
     def pullbacks(self, measurements: int) -> int:
         return self.solver.iterations
@@ -113,7 +113,7 @@ class _OfRho:
     def solve(self, at: Point, r: Array) -> tuple[Array, Float[Array, "batch"]]:
         if getattr(at.A, "structured", False) and at.variance.ndim == 0:
             return at.A.solve(r, self.rho(at), at.variance), jnp.zeros(len(r), r.dtype)
-        return self.solver(at.system(self.product(at)), r)
+        return solved(self.solver, at.system(self.product(at)), r)
 
     def pullbacks(self, measurements: int) -> int:
         return 0
@@ -177,7 +177,7 @@ class Prior:
         return lambda v: self.gaussian.apply(lambda c: s**2 * c / (a**2 * c + s**2), v)
 
     def solve(self, at: Point, r: Array) -> tuple[Array, Float[Array, "batch"]]:
-        return self.solver(at.system(self.product(at)), r)
+        return solved(self.solver, at.system(self.product(at)), r)
 
     def pullbacks(self, measurements: int) -> int:
         return 0

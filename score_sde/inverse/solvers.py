@@ -27,7 +27,7 @@ class Solver(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class CG:
-    """Conjugate gradients, for symmetric positive S, a fixed number of iterations."""
+    """Conjugate gradients, for symmetric positive S, a fixed number of iterations; what is solved stays as it is."""
 
     iterations: int = 20
 
@@ -35,10 +35,12 @@ class CG:
         require(self.iterations >= 1, f"iterations = {self.iterations}; allowed: 1 or more")
 
     def __call__(self, product: Product, r: Array) -> tuple[Array, Float[Array, "batch"]]:
+        enough = (10 * jnp.finfo(r.dtype).eps) ** 2 * sum_over_sample(r**2)
+
         def step(carry: tuple, _: None) -> tuple[tuple, None]:
             w, left, direction, squared = carry
             along = product(direction)
-            size = _over(squared, sum_over_sample(direction * along))
+            size = jnp.where(squared > enough, _over(squared, sum_over_sample(direction * along)), 0.0)
             w = w + per_sample(size, r) * direction
             left = left - per_sample(size, r) * along
             after = sum_over_sample(left**2)
@@ -84,6 +86,15 @@ class GMRES:
         w = jnp.einsum("bk,kbd->bd", along, basis[:-1])
         left = wanted - jnp.einsum("bmk,bk->bm", hessenberg, along)
         return w.reshape(r.shape), _over(jnp.sqrt(jnp.sum(left**2, axis=1)), size)
+
+
+def solved(solver: Solver, product: Product, r: Array) -> tuple[Array, Float[Array, "batch"]]:
+    """(w, relative residual) with S w = r; its derivative solves S dw = dr − dS w, instead of following the iterations."""
+
+    def solve(product: Product, r: Array) -> tuple[Array, Float[Array, "batch"]]:
+        return solver(product, r)
+
+    return jax.lax.custom_linear_solve(product, r, solve, solve, has_aux=True)
 
 
 def _over(a: Array, b: Array) -> Array:

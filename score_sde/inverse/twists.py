@@ -15,7 +15,6 @@ from score_sde import pytree
 from score_sde.checks import Sample, per_sample, require
 from score_sde.conditions import Condition
 from score_sde.denoiser import Denoiser
-from score_sde.guidance import NoisyClassifier
 from score_sde.inverse.covariances import Point
 from score_sde.inverse.likelihood import GaussianLikelihood
 
@@ -125,7 +124,7 @@ class Unsteered:
 class Tilt:
     """p(y | x_t)^w by a classifier: the law p(x_0) p(y | x_0)^w, which classifier-free guidance does not have."""
 
-    classifier: NoisyClassifier
+    classifier: Any  # with log_prob(x, t, y, condition), such as guidance.NoisyClassifier
     scale: float = 1.0
 
     def __call__(self, model: Denoiser, x: Sample, t: ArrayLike, y: Array, condition: Condition) -> Found:

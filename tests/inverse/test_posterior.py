@@ -34,7 +34,7 @@ def test_moment_matching_is_exact_for_a_gaussian(log_snr, x64):
         assert problem.point_error(found[name], log_snr) < 1e-10, name
 
 
-@pytest.mark.parametrize("log_snr", (-4.0, 0.0, 4.0))
+@pytest.mark.parametrize("log_snr", [-4.0, 0.0, 4.0])
 def test_it_is_exact_in_float32(log_snr):
     problem = Problem("G")
     found = methods(problem)
