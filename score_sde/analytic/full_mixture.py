@@ -158,19 +158,12 @@ class Components:
 
 
 @dataclasses.dataclass(frozen=True)
-class FullMixtureDenoiser(Denoiser):
-    """The exact E[x_0 | x_t] and E[ε | x_t] of a mixture with any covariances."""
-
-    mixture: FullMixture
+class ComponentsDenoiser(Denoiser):
+    """An exact denoiser from what x_t says of each component; subclasses define ``_components``."""
 
     def predict(self, x: Sample, t: ArrayLike, condition: Condition = None) -> tuple[Sample, Sample]:
         found = self._components(x, t, condition)
         return found.mean().reshape(x.shape), found.noise().reshape(x.shape)
-
-    def score(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
-        """−Σ_k r_k V_k⁻¹ (x − α m_k), which has no division by σ."""
-        found = self._components(x, t, condition)
-        return -jnp.einsum("bk,bkd->bd", found.r, found.back(found.along / found.variance)).reshape(x.shape)
 
     def posterior(
         self, x: Sample, t: ArrayLike, condition: Condition = None
@@ -179,6 +172,21 @@ class FullMixtureDenoiser(Denoiser):
         found = self._components(x, t, condition)
         product = found.covariance()
         return found.mean().reshape(x.shape), lambda v: product(v.reshape(len(v), -1)).reshape(v.shape)
+
+    def _components(self, x: Sample, t: ArrayLike, condition: Condition) -> Components:
+        raise TypeError(f"{type(self).__name__} does not define _components")
+
+
+@dataclasses.dataclass(frozen=True)
+class FullMixtureDenoiser(ComponentsDenoiser):
+    """The exact E[x_0 | x_t] and E[ε | x_t] of a mixture with any covariances."""
+
+    mixture: FullMixture
+
+    def score(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
+        """−Σ_k r_k V_k⁻¹ (x − α m_k), which has no division by σ."""
+        found = self._components(x, t, condition)
+        return -jnp.einsum("bk,bkd->bd", found.r, found.back(found.along / found.variance)).reshape(x.shape)
 
     def _components(self, x: Sample, t: ArrayLike, condition: Condition) -> Components:
         require(condition is None, "this mixture has no condition")

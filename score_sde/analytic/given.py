@@ -9,7 +9,6 @@ Only means and weights depend on y, so one object serves a batch of measurements
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -19,11 +18,10 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from score_sde import pytree
-from score_sde.analytic.full_mixture import Components, FullMixture
+from score_sde.analytic.full_mixture import Components, ComponentsDenoiser, FullMixture
 from score_sde.analytic.marginal import marginal
 from score_sde.checks import Sample, require
 from score_sde.conditions import Condition
-from score_sde.denoiser import Denoiser
 from score_sde.sde import SDE
 
 
@@ -112,22 +110,10 @@ pytree.register(Given, static_unless_told=False)
 
 
 @dataclasses.dataclass(frozen=True)
-class GivenDenoiser(Denoiser):
+class GivenDenoiser(ComponentsDenoiser):
     """The exact conditional denoiser: that of the posterior mixture of each sample's y."""
 
     given: Given
-
-    def predict(self, x: Sample, t: ArrayLike, condition: Condition = None) -> tuple[Sample, Sample]:
-        found = self._components(x, t, condition)
-        return found.mean().reshape(x.shape), found.noise().reshape(x.shape)
-
-    def posterior(
-        self, x: Sample, t: ArrayLike, condition: Condition = None
-    ) -> tuple[Sample, Callable[[Sample], Sample]]:
-        """E[x_0 | x_t, y] and v -> Cov[x_0 | x_t, y] v."""
-        found = self._components(x, t, condition)
-        product = found.covariance()
-        return found.mean().reshape(x.shape), lambda v: product(v.reshape(len(v), -1)).reshape(v.shape)
 
     def _components(self, x: Sample, t: ArrayLike, condition: Condition) -> Components:
         require(

@@ -12,8 +12,7 @@ Each gives the product K v, and solves (A K Aᵀ + Σ) w = r. At a point x_t of 
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -22,26 +21,8 @@ from jaxtyping import Array, Float
 from score_sde import pytree
 from score_sde.analytic import Gaussian
 from score_sde.checks import per_sample, require
+from score_sde.inverse.point import Point, Product
 from score_sde.inverse.solvers import CG, Solver, solved
-
-Product = Callable[[Array], Array]
-
-
-@dataclasses.dataclass(frozen=True)
-class Point:
-    """What is known at x_t: α and σ, the product with C, the derivative of A at x̂ and its transpose, and Σ."""
-
-    alpha: Float[Array, "batch"]
-    sigma: Float[Array, "batch"]
-    tweedie: Product
-    A: Any
-    push: Product
-    pull: Product
-    variance: Array
-
-    def system(self, product: Product) -> Product:
-        """w -> (A K Aᵀ + Σ) w."""
-        return lambda w: self.push(product(self.pull(w))) + self.variance * w
 
 
 @runtime_checkable

@@ -12,16 +12,16 @@ x, condition={"y": y}.
 import dataclasses
 import math
 
-import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from score_sde.checks import Sample, as_time, per_sample, require
+from score_sde.checks import Sample, per_sample, require
 from score_sde.conditions import Condition
 from score_sde.denoiser import Cost, Denoiser, Wrapper
-from score_sde.inverse.covariances import Covariance, Point, Tweedie
+from score_sde.inverse.covariances import Covariance, Tweedie
 from score_sde.inverse.likelihood import GaussianLikelihood, told
+from score_sde.inverse.point import point_at
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,21 +63,7 @@ class PosteriorDenoiser(Wrapper):
     ) -> tuple[Sample, Sample, Sample, Float[Array, "batch"]]:
         """(x̂, ε̂, x̂_y − x̂, relative residual), with one forward pass."""
         y, rest = told(condition, "a posterior")
-        times = jnp.broadcast_to(as_time(t, self.sde.t_max, x), x.shape[:1])
-        alpha, sigma = (a(times).astype(x.dtype) for a in (self.sde.alpha, self.sde.sigma))
-        x0, pullback, noise = jax.vjp(lambda x: self.model.predict(x, times, rest), x, has_aux=True)
-        r = self.likelihood.residual(y, x0)
-        _, push = jax.linearize(self.likelihood.A, x0)
-        transposed = jax.linear_transpose(push, x0)
-        at = Point(
-            alpha,
-            sigma,
-            lambda v: per_sample(sigma**2 / alpha, x) * pullback(v)[0],
-            self.likelihood.A,
-            push,
-            lambda w: transposed(w)[0],
-            self.likelihood.variance(y),
-        )
+        x0, noise, r, at = point_at(self.model, self.likelihood, x, t, y, rest)
         w, residual = self.covariance.solve(at, r)
         outside = at.tweedie if self.through else self.covariance.product(at)
         return x0, noise, outside(at.pull(w)), residual

@@ -15,8 +15,8 @@ from score_sde import pytree
 from score_sde.checks import Sample, per_sample, require
 from score_sde.conditions import Condition
 from score_sde.denoiser import Denoiser
-from score_sde.inverse.covariances import Point
 from score_sde.inverse.likelihood import GaussianLikelihood
+from score_sde.inverse.point import Point, point_at
 
 MOST = 1024
 """The largest number of measurements whose covariance is built as a matrix."""
@@ -44,20 +44,7 @@ class Moments:
     covariance: Any
 
     def __call__(self, model: Denoiser, x: Sample, t: ArrayLike, y: Array, condition: Condition) -> Found:
-        alpha, sigma = (jnp.broadcast_to(a(t), x.shape[:1]).astype(x.dtype) for a in (model.sde.alpha, model.sde.sigma))
-        x0, pullback, noise = jax.vjp(lambda x: model.predict(x, t, condition), x, has_aux=True)
-        r = self.likelihood.residual(y, x0)
-        _, push = jax.linearize(self.likelihood.A, x0)
-        transposed = jax.linear_transpose(push, x0)
-        at = Point(
-            alpha,
-            sigma,
-            lambda v: per_sample(sigma**2 / alpha, x) * pullback(v)[0],
-            self.likelihood.A,
-            push,
-            lambda w: transposed(w)[0],
-            self.likelihood.variance(y),
-        )
+        x0, noise, r, at = point_at(model, self.likelihood, x, t, y, condition)
         w, log_p = self._normal(at, r)
         return x0, noise, at.tweedie(at.pull(w)), log_p
 
