@@ -191,7 +191,7 @@ def main() -> None:
         with torch.no_grad():
             torch._foreach_lerp_(average, list(network.parameters()), 1 - rate)
         losses.append(loss.item())
-        if step % 100 == 0:
+        if step % 20 == 0:
             minutes = (time.monotonic() - began) / 60
             print(f"step {step}  loss {np.mean(losses[-100:]):.4f}  {minutes:.1f} min", flush=True)
     hours = (time.monotonic() - began) / 3600

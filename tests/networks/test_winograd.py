@@ -58,6 +58,15 @@ def test_is_the_direct_sum_and_its_gradients(spatial, x64):
         np.testing.assert_allclose(ours, want, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("piece", [10, 60, 100])  # six pieces, three, two
+def test_a_large_batch_is_summed_in_pieces(piece, monkeypatch, x64):
+    x, dy = (jax.random.normal(jax.random.key(i), (6, 4, 2, 3)) for i in (0, 1))
+    want = winograd.kernel_gradient(x, dy)
+    monkeypatch.setattr(winograd, "PIECE", piece)
+    jax.clear_caches()
+    np.testing.assert_allclose(winograd.kernel_gradient(x, dy), want, rtol=1e-12, atol=1e-12)
+
+
 def test_rounds_like_the_direct_sum():
     """In float32 with 64 channels: the error's deviation is at most twice that of XLA's own convolution."""
     x, w, dy = (np.array(a) for a in draw(8, 8, channels=(64, 64), dtype=jnp.float32))

@@ -79,7 +79,7 @@ def _cpu_dx(dy: Array, w: Array, geometry: Geometry) -> Array:
 
 def _cpu_dw(x: Array, dy: Array, geometry: Geometry) -> Array:
     stride, padding, sizes, kernel = geometry
-    if winograd.is_faster(x, (*kernel, x.shape[-1], dy.shape[-1]), stride, padding):
+    if winograd.is_faster_for_dw(x, (*kernel, x.shape[-1], dy.shape[-1]), stride, padding):
         return winograd.kernel_gradient(x, dy)
     around = tuple(
         (lo, k - 1 + (m - 1) * stride - (n - 1) - lo)

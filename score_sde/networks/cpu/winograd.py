@@ -23,15 +23,31 @@ from score_sde.networks.cpu.written import apart
 
 G = np.array([[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]])
 CHANNELS, TILES = 64, 32  # the break-even sizes, measured in experiments/benchmarks/networks.md
+LARGE, CHANNELS_OF_LARGE = (
+    150_000,
+    24,
+)  # for dw of at least so many entries, which XLA computes at a fifth of the speed of y
+PIECE = 700_000  # entries of x or dy whose transforms stay in a core's cache
 
 
-def is_faster(a: Array, kernel: tuple[int, ...], stride: int, padding: tuple[tuple[int, int], ...]) -> bool:
-    """Whether a convolution has this form and is large enough to be faster on a CPU. ``a``: its x or its dy."""
+def is_faster(
+    a: Array, kernel: tuple[int, ...], stride: int, padding: tuple[tuple[int, int], ...], least: int | None = None
+) -> bool:
+    """Whether a convolution has this form and is large enough to be faster on a CPU.
+
+    a: its x or its dy. least: the number of channels from which on it is faster.
+    """
     *size, channels, out = kernel
     even = all(n % 2 == 0 for n in a.shape[1:-1])
     fits = stride == 1 and all(around == (1, 1) for around in padding) and len(size) > 1 and set(size) == {3}
-    large = min(channels, out) >= CHANNELS and a.size // a.shape[-1] >= TILES * 2 ** len(size)
+    enough = min(channels, out) >= (CHANNELS if least is None else least)
+    large = enough and a.size // a.shape[-1] >= TILES * 2 ** len(size)
     return fits and even and large and a.dtype in (jnp.float32, jnp.float64)
+
+
+def is_faster_for_dw(x: Array, kernel: tuple[int, ...], stride: int, padding: tuple[tuple[int, int], ...]) -> bool:
+    """The same for the gradient of the kernel."""
+    return is_faster(x, kernel, stride, padding, CHANNELS_OF_LARGE if x.size >= LARGE else None)
 
 
 @apart
@@ -54,16 +70,31 @@ def input_gradient(
 def kernel_gradient(
     x: Float[Array, "batch *spatial channels"], dy: Float[Array, "batch *spatial out"]
 ) -> Float[Array, "*size channels out"]:
-    """dw[k] = Σ_o x[o + k − 1] dy[o] = Gᵀ (Bᵀ x ⊙ A dy), where ⊙ sums over the batch and all pairs."""
+    """dw[k] = Σ_o x[o + k − 1] dy[o] = Gᵀ (Bᵀ x ⊙ A dy), where ⊙ sums over the batch and all pairs.
+
+    A large batch is summed in pieces that fit the cache.
+    """
     dims = x.ndim - 2
-    v, z = (p.reshape(4**dims, -1, p.shape[-1]) for p in (_seen(x), _spread(dy)))
-    du = lax.dot_general(v, z, (((1,), (1,)), ((0,), (0,))))
+
+    def added(du: Array, piece: tuple[Array, ...]) -> tuple[Array, None]:
+        v, z = (p.reshape(4**dims, -1, p.shape[-1]) for p in (_seen(piece[0]), _spread(piece[1])))
+        return du + lax.dot_general(v, z, (((1,), (1,)), ((0,), (0,)))), None
+
+    du = jnp.zeros((4**dims, x.shape[-1], dy.shape[-1]), x.dtype)
+    du, _ = lax.scan(added, du, (_pieces(x, dy.size), _pieces(dy, x.size)))
     dw = jnp.tensordot(_along(G, dims, du.dtype).T, du, 1)
     return dw.reshape(*(3,) * dims, *dw.shape[1:])
 
 
 def _products(x: Array, u: Float[Array, "fours rows columns"], contracted: int) -> Array:
     """Aᵀ (u ⊙ Bᵀ x), where ⊙ sums over the channels of x and this axis of u."""
+    pieces = _pieces(x)
+    if len(pieces) > 1:
+        return lax.map(lambda piece: _products_of_piece(piece, u, contracted), pieces).reshape(*x.shape[:-1], -1)
+    return _products_of_piece(x, u, contracted)
+
+
+def _products_of_piece(x: Array, u: Array, contracted: int) -> Array:
     dims = x.ndim - 2
     v = _seen(x)
     m = lax.dot_general(v.reshape(4**dims, -1, v.shape[-1]), u, (((2,), (contracted,)), ((0,), (0,))))
@@ -71,6 +102,13 @@ def _products(x: Array, u: Float[Array, "fours rows columns"], contracted: int) 
     for axis in range(dims):  # m has a leading axis of size 4 for each remaining spatial axis
         m = jnp.stack([m[0] + m[1] + m[2], m[1] - m[2] - m[3]], dims + 1 + axis)
     return m.reshape(*x.shape[:-1], -1)
+
+
+def _pieces(x: Float[Array, "batch *rest"], size: int = 0) -> Float[Array, "pieces part *rest"]:
+    """A batch in equal parts of at most ``PIECE`` entries, or of one example; size: of the array beside it."""
+    n, least = x.shape[0], max(x.size, size) / PIECE
+    k = next(k for k in range(1, n + 1) if n % k == 0 and (k >= least or k == n))
+    return x.reshape(k, n // k, *x.shape[1:])
 
 
 def _weights(g: np.ndarray, w: Float[Array, "*size channels out"]) -> Float[Array, "fours channels out"]:
