@@ -6,5 +6,5 @@ from configs import quickstart
 def get_config():
     config = quickstart.get_config()
     config.network.nf = 16
-    config.training.steps = config.training.snapshot_every = 800
+    config.training.steps = config.training.snapshot_every = 1000
     return config

@@ -1,4 +1,7 @@
-"""The embedded digits, a small NCSN++ and the VP SDE: less than four minutes on two CPU cores."""
+"""The embedded digits, a small NCSN++ and the VP SDE: three minutes on two CPU cores.
+
+Batch, weighting and noise levels are those that learned best in equal time (experiments/recipes).
+"""
 
 from ml_collections import ConfigDict
 
@@ -8,7 +11,7 @@ def get_config():
         {
             "seed": 42,
             "data": {"name": "digits"},
-            "batches": {"batch_size": 64},
+            "batches": {"batch_size": 32},
             "scaling": {"centered": True, "dequantize": True},
             "sde": {"name": "vp"},
             "network": {
@@ -25,18 +28,18 @@ def get_config():
             },
             "denoiser": {"predicts": "edm", "sigma_data": 0.75},
             "loss": {
-                "weighting": {"name": "edm", "sigma_data": 0.75},
-                "times": {"name": "stratified", "times": {"name": "log_normal"}},
+                "weighting": {"name": "edm", "sigma_data": 0.75, "mean": -0.8, "std": 1.1},
+                "times": {"name": "stratified", "times": {"name": "log_normal", "mean": -0.8, "std": 1.1}},
             },
             "optim": {"lr": 4e-3, "warmup": 100, "decay": "cosine", "clip": 1.0},
-            "averages": {"ema": {"rate": 0.998}},
+            "averages": {"ema": {"rate": 0.9995}},
             "training": {
-                "steps": 3500,
+                "steps": 8000,
                 "steps_per_call": 10,
                 "log_every": 50,
-                "evaluate_every": 250,
-                "checkpoint_every": 500,
-                "snapshot_every": 3500,
+                "evaluate_every": 500,
+                "checkpoint_every": 1000,
+                "snapshot_every": 8000,
             },
             "sampler": {"name": "dpm_solver", "steps": 20},
             "evaluation": {"batch_size": 512, "samples": 500},
