@@ -1,4 +1,4 @@
-"""The three best recipes of the digits on Fashion-MNIST, each for the time of ``STEPS`` steps of 64: 20 minutes of two cores.
+"""The three best recipes of the digits on Fashion-MNIST, each for 20 minutes of two cores (``STEPS`` steps of 64).
 
     python experiments/recipes/fashion_mnist.py costs                  the time of an image, relative to the first recipe's
     python experiments/recipes/fashion_mnist.py train [NAME ...]       resumable; about 20 minutes each
