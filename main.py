@@ -1,4 +1,4 @@
-"""Train, evaluate and sample: python main.py --config=FILE --workdir=DIR [--mode=train|eval|sample]."""
+"""Train, evaluate, sample and restore: python main.py --config=FILE --workdir=DIR [--mode=train|eval|sample|restore]."""
 
 from score_sde import cli
 

@@ -1,17 +1,19 @@
-"""Train, evaluate and sample; look at data; take models over. main.py and the command ``score_sde`` call ``main``.
+"""Train, evaluate, sample and restore; look at data; take models over. main.py and the command ``score_sde`` call ``main``.
 
 usage: score_sde train  --config=FILE --workdir=DIR [--config.SECTION.FIELD=VALUE ...]
        score_sde eval   --workdir=DIR [--eval_folder=NAME] [--config.SECTION.FIELD=VALUE ...]
        score_sde sample --workdir=DIR [--num_samples=N]
+       score_sde restore --workdir=DIR [--images=FOLDER] --config.restore.operator=NAME --config.restore.std=STD
        score_sde data show|prepare ...
        score_sde compare IMAGES REFERENCE | statistics IMAGES --out=FILE | weights NAME FILE
        score_sde convert|export ...
-       python main.py --config=FILE --workdir=DIR [--mode=train|eval|sample] [--config.SECTION.FIELD=VALUE ...]
+       python main.py --config=FILE --workdir=DIR [--mode=train|eval|sample|restore] [--config.SECTION.FIELD=VALUE ...]
 
   score_sde train --config=configs/quickstart.py --workdir=runs/quickstart
   score_sde train --config=configs/quickstart.py --workdir=runs/wide --config.network.nf=64 --config.optim.lr=1e-3
   score_sde train --config=configs/images.py --config.data.path=FOLDER --workdir=runs/mine
   score_sde sample --workdir=runs/quickstart --num_samples=100 --config.sampler=heun
+  score_sde restore --workdir=runs/quickstart --config.restore.operator=half_mask --config.restore.std=0.1
 
 --config takes our config files and those of yang-song/score_sde, unchanged. For eval and sample it may be left out: the
 workdir has its own. With --config=FILE, --help also lists the fields of that config's parts with their values.
@@ -41,7 +43,7 @@ from score_sde.evaluation import commands as evaluation_commands
 from score_sde.interop import commands as interop_commands
 from score_sde.interop import read_config
 
-MODES = ("train", "eval", "sample")
+MODES = ("train", "eval", "sample", "restore")
 INTERRUPTED = 75  # EX_TEMPFAIL: try again
 
 flags.DEFINE_string(
@@ -49,8 +51,15 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("workdir", None, "The folder of the run: checkpoints, metrics, samples, reports.")
 flags.DEFINE_enum("mode", "train", MODES, "What to do.")
-flags.DEFINE_string("eval_folder", "eval", "Folder in the workdir for the results of --mode=eval and --mode=sample.")
+flags.DEFINE_string(
+    "eval_folder",
+    None,
+    'Folder in the workdir for the results; "eval", and for --mode=restore "restore", unless given.',
+)
 flags.DEFINE_integer("num_samples", None, "For --mode=sample: how many; config.evaluation.samples unless given.")
+flags.DEFINE_string(
+    "images", None, "For --mode=restore: a folder, file or source; the split of config.evaluation unless given."
+)
 flags.DEFINE_bool("replace_config", False, "Go on in a workdir that belongs to a run with another config.")
 flags.DEFINE_bool("distributed", False, "Join the other hosts with jax.distributed.initialize().")
 flags.DEFINE_string("compilation_cache", "~/.cache/score_sde/jax", 'Where compiled programs are kept; "" for nowhere.')
@@ -82,10 +91,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.mode == "train":
             run = experiment.train(config, workdir, replace_config=options.replace_config)
             sys.exit(_how_it_ended(run))
-        if options.mode == "eval":
-            experiment.evaluate(config, workdir, options.eval_folder)
+        if options.mode == "restore":
+            experiment.restore(config, workdir, options.images, options.eval_folder or "restore")
+        elif options.mode == "eval":
+            experiment.evaluate(config, workdir, options.eval_folder or "eval")
         else:
-            experiment.sample(config, workdir, options.eval_folder, options.num_samples)
+            experiment.sample(config, workdir, options.eval_folder or "eval", options.num_samples)
 
 
 @contextlib.contextmanager

@@ -1,11 +1,12 @@
 """The original's recipe in PyTorch: the same U-Net, data, cores and time, trained as yang-song/score_sde trains DDPM++.
 
     pip install torch
-    python experiments/fashion_mnist/baseline_torch.py --minutes=75 --seed=0 --out=runs/fashion_mnist_torch
+    python experiments/fashion_mnist/baseline_torch.py --steps=1000 --seed=0 --out=runs/fashion_mnist_torch
 
-Its recipe (configs/vp/cifar10_ddpmpp_continuous.py there): the network predicts the noise, told 999 t; the loss is the mean
-of (ε̂ − ε)² at t ~ U(1e-5, 1); Adam 2e-4 with 5,000 steps of warm-up, gradients clipped to norm 1, dropout 0.1, batches of
-128, an average of the parameters with rate 0.9999; no labels. Written here in plain PyTorch; nothing is copied.
+1,000 steps take 20 minutes of two free cores (107 images/s). Its recipe (configs/vp/cifar10_ddpmpp_continuous.py there): the
+network predicts the noise, told 999 t; the loss is the mean of (ε̂ − ε)² at t ~ U(1e-5, 1); Adam 2e-4, gradients clipped to
+norm 1, dropout 0.1, batches of 128, an average of the parameters with rate 0.9999; no labels. Its warm-up of 5,000 steps is
+100 here, in its favour. Written in plain PyTorch; nothing is copied.
 
 The averaged weights are written as a packed run with the same names as ours, so that the same evaluation judges both:
 ``score_sde`` draws from it with the original's sampler (Euler-Maruyama, 1,000 steps) and with any other.
@@ -44,7 +45,7 @@ def get_config() -> ConfigDict:
     config.network.update(dropout=0.1, embedding_type="positional")
     config.denoiser = ConfigDict({"predicts": "noise"})
     config.loss = ConfigDict()
-    config.optim = ConfigDict({"lr": 2e-4, "warmup": 5000})
+    config.optim = ConfigDict({"lr": 2e-4, "warmup": 100})
     config.averages = ConfigDict({"ema": {"rate": 0.9999}})
     config.sampler = ConfigDict({"name": "predictor_corrector", "steps": 1000, "predictor": {"name": "euler_maruyama"}})
     return config
@@ -156,8 +157,9 @@ def _array(parameter: torch.Tensor) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=75.0, help="of training, on the clock")
+    parser.add_argument("--minutes", type=float, default=20.0, help="of training, on the clock")
     parser.add_argument("--steps", type=int, default=None, help="a number of steps instead of minutes")
+    parser.add_argument("--warmup", type=int, default=100, help="steps")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -183,7 +185,7 @@ def main() -> None:
         optimiser.zero_grad()
         loss.backward()
         for group in optimiser.param_groups:
-            group["lr"] = 2e-4 * min(step / 5000, 1.0)
+            group["lr"] = 2e-4 * min((step + 1) / options.warmup, 1.0)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         step += 1

@@ -91,6 +91,12 @@ def _returns(name: str) -> Callable[[Any], bool]:
     )
 
 
+def _draws_posteriors(thing: Any) -> bool:
+    """A posterior denoiser from (model, A), or a sampler given a likelihood."""
+    denoiser = _leads("model", "A")(thing) and not _takes("prior")(thing)
+    return denoiser or (_returns("Samples")(thing) and _takes("likelihood")(thing))
+
+
 def _has(*methods: str, base: str = "") -> Callable[[Any], bool]:
     """A class with these methods, other than the base class."""
     return lambda thing: (
@@ -153,8 +159,9 @@ SECTIONS: Mapping[str, Part] = {
         given=("model", "good", "null"),
     ),
     "evaluation": Part("score_sde.config.settings", default="Evaluation", only=True),
+    "restore": Part("score_sde.evaluation", default="PosteriorDraws", given=("shape", "sampler"), only=True),
 }
-OPTIONAL = ("guidance",)
+OPTIONAL = ("guidance", "restore")
 """Sections that may be None."""
 FOLLOWS = ("example",)
 """Sections that are filled in from the data if missing."""
@@ -162,7 +169,7 @@ FOLLOWS = ("example",)
 MANY: Mapping[str, Part] = {
     "conditions": Part("score_sde.conditions", default="Leaf", only=True),
     "averages": Part("score_sde.training.averages", default="constant"),
-    "measures": Part("score_sde.evaluation", _has("measure"), given=("references",)),
+    "measures": Part("score_sde.evaluation", _has("measure"), given=("references", "shape", "sampler")),
 }
 """Sections with several parts, named by the user."""
 
@@ -184,7 +191,13 @@ NESTED: Mapping[str, Part] = {
         late=True,
     ),
     "features": Part("score_sde.evaluation.features", _returns("Extractor"), default="efficientnet_lite0"),
-    "solver": Part("diffrax", _has("order", "error_order")),
+    "solver": Part(
+        ("diffrax", "score_sde.inverse"),
+        lambda thing: _has("order", "error_order")(thing) or _takes("iterations")(thing),
+    ),
+    "operator": Part("score_sde.inverse.operators", _takes("shape"), given=("shape",)),
+    "blur": Part("score_sde.inverse.operators", _takes("shape"), given=("shape",)),
+    "method": Part("score_sde.inverse", _draws_posteriors, given=("A", "std", "likelihood", *RUNTIME), late=True),
 }
 """Parameters of any constructor that are themselves parts."""
 OR_NUMBERS = ("time_grid", "scale")

@@ -9,6 +9,7 @@ from score_sde.evaluation.held_out_loss import HeldOutLoss
 from score_sde.evaluation.loss_per_level import LossPerLevel
 from score_sde.evaluation.metrics import cmmd, fld, frechet, inception_score, kid, prdc, sliced_w2, vendi
 from score_sde.evaluation.one_pass import evaluate
+from score_sde.evaluation.posterior_draws import PosteriorDraws
 from score_sde.evaluation.references import References, statistics_of
 from score_sde.evaluation.report import write_report
 from score_sde.evaluation.restoration import Restoration
@@ -27,6 +28,7 @@ __all__ = [
     "HeldOutLoss",
     "LossPerLevel",
     "PerExample",
+    "PosteriorDraws",
     "References",
     "Restoration",
     "SampleQuality",

@@ -11,10 +11,10 @@ from jaxtyping import Array, Float, Key
 
 from score_sde.checks import require
 from score_sde.conditions import Condition
-from score_sde.data.scaling import DataScaling
 from score_sde.evaluation.evaluator import Batch, PerExample, State, Subject, mean_of
 from score_sde.evaluation.metrics.estimate import Estimate
 from score_sde.evaluation.metrics.similarity import ms_ssim, psnr, ssim
+from score_sde.evaluation.unit_range import in_model_space, in_unit_range
 from score_sde.randomness import keys_of
 
 Images = Float[Array, "batch height width channels"]
@@ -46,19 +46,13 @@ class Restoration(PerExample):
         return f"Restoration({how}, first={self.first})"
 
     def measure(self, subject: Subject, batch: Batch, key: Key[Array, ""]) -> dict[str, Float[Array, "batch"]]:
-        x0 = _in_model_space(subject.scaling, jnp.asarray(batch["data"]))
+        x0 = in_model_space(subject.scaling, jnp.asarray(batch["data"]))
         restore = self.restore or self._denoised_once
         restored = restore(subject.model, x0, keys_of(key, batch["index"]), subject.conditions.of(batch))
-        images, originals = (_in_unit_range(subject.scaling, x) for x in (restored, x0))
-        shortest = min(x0.shape[1:3])
-        return {
-            "psnr": psnr(images, originals),
-            **({"ssim": ssim(images, originals)} if shortest >= 11 else {}),
-            **({"ms_ssim": ms_ssim(images, originals)} if shortest > 160 else {}),
-        }
+        return similarity(*(in_unit_range(subject.scaling, x) for x in (restored, x0)))
 
     def result(self, subject: Subject, state: State) -> dict[str, Any]:
-        metrics = {name: _entry(value.astype(np.float64)) for name, value in state.items() if name != "n"}
+        metrics = {name: entry(value.astype(np.float64)) for name, value in state.items() if name != "n"}
         return {"metrics": metrics, "examples": int(state["n"])}
 
     def _denoised_once(self, model: Any, x0: Images, keys: Key[Array, "batch"], condition: Condition) -> Images:
@@ -67,21 +61,18 @@ class Restoration(PerExample):
         return model.denoise(x_t, jnp.full(len(x0), self.t), condition)
 
 
-def _in_model_space(scaling: DataScaling, images: Array) -> Array:
-    """Images in model space, a dequantised level at the middle of its cell."""
-    require(
-        images.ndim == 4, f"examples of shape {images.shape[1:]}; restoration is of images (height, width, channels)"
-    )
-    return scaling.place(images, jnp.float32(0.5)) if scaling.dequantize else scaling.forward(images)
+def similarity(images: Images, originals: Images) -> dict[str, Float[Array, "batch"]]:
+    """PSNR, and SSIM and MS-SSIM of images that are large enough, in the range from 0 to 1."""
+    shortest = min(originals.shape[1:3])
+    return {
+        "psnr": psnr(images, originals),
+        **({"ssim": ssim(images, originals)} if shortest >= 11 else {}),
+        **({"ms_ssim": ms_ssim(images, originals)} if shortest > 160 else {}),
+    }
 
 
-def _in_unit_range(scaling: DataScaling, x: Images) -> Images:
-    """Images from 0 to 1, clipped; continuous data have values from 0 to 255."""
-    low, high = scaling.range if scaling.levels is not None else scaling.forward(jnp.array([0.0, 255.0]))
-    return jnp.clip((x - low) / (high - low), 0, 1)
-
-
-def _entry(values: np.ndarray) -> dict[str, Any]:
+def entry(values: np.ndarray) -> dict[str, Any]:
+    """A mean as a metric in the JSON, with its interval."""
     mean = mean_of(values)
     interval = Estimate(float(values.mean()), mean["standard_error"]).interval()  # type: ignore[arg-type]
     found = {"value": mean["mean"], "standard_error": mean["standard_error"], "interval": interval}

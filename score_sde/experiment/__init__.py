@@ -5,6 +5,7 @@ from score_sde.experiment.evaluate import evaluate, sample
 from score_sde.experiment.experiment import Experiment
 from score_sde.experiment.loading import experiment_of, load, pretrained, save
 from score_sde.experiment.packed import pack
+from score_sde.experiment.restore import restore
 from score_sde.experiment.run import Run
 from score_sde.experiment.train import train
 from score_sde.experiment.workdir import read_config
@@ -20,6 +21,7 @@ __all__ = [
     "pack",
     "pretrained",
     "read_config",
+    "restore",
     "sample",
     "save",
     "train",

@@ -27,6 +27,8 @@ def check(experiment: Experiment) -> None:
         'again for the backward pass; give config.parallel.regather = False, or config.network.remat = "none"',
     )
     experiment.measures()
+    if experiment.config.restore is not None:
+        experiment.restoration  # noqa: B018
     model = jax.eval_shape(experiment.task.init, jax.random.key(0))
     experiment.guided(model, {} if experiment.conditions or experiment.guiding_leaf else None)
     # The exact denoiser of data at 0 replaces the network: it is cheap and defined at all times of every SDE.

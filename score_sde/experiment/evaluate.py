@@ -25,9 +25,9 @@ def evaluate(config: Mapping[str, Any] | ConfigDict, workdir: str | Path, folder
     workdir, experiment = Path(workdir), experiment_of(config)
     measures = experiment.measures(workdir / folder / "statistics")
     results: dict[int, Any] = {}
-    for step in _steps(experiment, workdir):
-        run, file = _load(workdir, experiment, step, "eval"), workdir / folder / f"{step}.json"
-        results[step] = _told(run, run.evaluate(measures, file=file))
+    for step in steps_of(experiment, workdir):
+        run, file = loaded(workdir, experiment, step, "eval"), workdir / folder / f"{step}.json"
+        results[step] = told(run, run.evaluate(measures, file=file))
         if jax.process_index() == 0:
             for name, evaluator in measures.items():
                 if hasattr(evaluator, "picture"):
@@ -43,8 +43,8 @@ def sample(
     hundred as an image.
     """
     workdir, experiment = Path(workdir), experiment_of(config)
-    for step in _steps(experiment, workdir):
-        run = _load(workdir, experiment, step, "sample")
+    for step in steps_of(experiment, workdir):
+        run = loaded(workdir, experiment, step, "sample")
         file = workdir / folder / f"samples_{step}.npz"
         result = run.evaluate({"samples": SaveSamples(file)}, n=n, file=file.with_suffix(".json"))
         if jax.process_index() == 0:
@@ -52,7 +52,7 @@ def sample(
             print(f"written {file} ({result['samples']['samples']} samples){picture}")
 
 
-def _told(run: Run, found: Mapping[str, Any]) -> Mapping[str, Any]:
+def told(run: Run, found: Mapping[str, Any]) -> Mapping[str, Any]:
     """Print the results, and return them."""
     for name, result in found.items():
         if result.get("failures") and "metrics" in result:
@@ -70,7 +70,7 @@ def _told(run: Run, found: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _load(workdir: Path, experiment: Experiment, step: int, mode: str) -> Run:
+def loaded(workdir: Path, experiment: Experiment, step: int, mode: str) -> Run:
     """The run, with the sampling and evaluation settings of the command line."""
     run = load(workdir, step, experiment.evaluation.weights)
     if jax.process_index() == 0:
@@ -78,7 +78,7 @@ def _load(workdir: Path, experiment: Experiment, step: int, mode: str) -> Run:
     return dataclasses.replace(run, experiment=experiment)
 
 
-def _steps(experiment: Experiment, workdir: Path) -> list[int]:
+def steps_of(experiment: Experiment, workdir: Path) -> list[int]:
     """The steps of config.evaluation.steps: "newest", "all", "snapshots", a step or several."""
     there, chosen = checkpoints.steps(workdir), experiment.evaluation.steps
     if not there:

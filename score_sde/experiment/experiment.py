@@ -15,7 +15,7 @@ from score_sde import config as configs
 from score_sde.conditions import Condition, Conditions
 from score_sde.config.settings import Evaluation, Example, Logging
 from score_sde.data import DataScaling, Source
-from score_sde.evaluation import References
+from score_sde.evaluation import PosteriorDraws, References
 from score_sde.randomness import INITIALISATION
 from score_sde.sde import SDE
 from score_sde.training import Parallel, Task
@@ -219,8 +219,19 @@ class Experiment:
     def measures(self, folder: Path | None = None) -> dict[str, Any]:
         """The evaluators by name: those of the config, or else of the task. ``folder``: for statistics of the data."""
         references = References(self.source, folder, self.evaluation.batch_size)
-        chosen = configs.build_many(self._sections, "measures", resolve=self.resolve, references=references)
+        given = {"references": references, "shape": self.example.shape, "sampler": self.sampler}
+        chosen = configs.build_many(self._sections, "measures", resolve=self.resolve, **given)
         return chosen or dict(self.task.evaluators())
+
+    @cached_property
+    def restoration(self) -> PosteriorDraws:
+        """The inverse problem, and the method that draws from its posterior."""
+        if self.config.restore is None:
+            raise ValueError(
+                "config.restore is missing; give the operator and std, such as --config.restore.operator=half_mask "
+                '--config.restore.std=0.1, and perhaps a method (the default: "mmps") and draws'
+            )
+        return configs.build(self._sections, "restore", shape=self.example.shape, sampler=self.sampler)
 
     @cached_property
     def _sections(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from score_sde.inverse.alternating import daps, pnp_dm
 from score_sde.inverse.corrections import DPS, Corrected, Replacement, dps, replacement
 from score_sde.inverse.covariances import Diagonal, Flat, Isotropic, Prior, PseudoInverse, Scaled, Tweedie
 from score_sde.inverse.ddrm import DDRM, ddrm
+from score_sde.inverse.draws import drawn_by, smc
 from score_sde.inverse.likelihood import GaussianLikelihood
 from score_sde.inverse.operators import (
     HDR,
@@ -95,6 +96,7 @@ __all__ = [
     "dense",
     "diffpir",
     "dps",
+    "drawn_by",
     "gaussian_blur",
     "gaussian_sensing",
     "grey",
@@ -111,6 +113,7 @@ __all__ = [
     "random_mask",
     "replacement",
     "sda",
+    "smc",
     "stack",
     "systematic",
     "tmpd",

@@ -23,6 +23,7 @@ from score_sde.inverse.likelihood import GaussianLikelihood, told
 from score_sde.inverse.solvers import CG
 from score_sde.randomness import check_key
 from score_sde.samplers import Samples, ddim, dpm_solver, grids
+from score_sde.samplers.options import indices_of
 from score_sde.samplers.samples import draw_noise, latents, note_failures
 
 
@@ -121,7 +122,7 @@ def _begun(model, key, n, shape, likelihood, condition, start) -> _Begun:
     y, rest = told(condition, "this method")
     require(len(y) == n, f'condition["y"] has {len(y)} measurements for n = {n} samples; give one for each')
     likelihood.residual(y, jnp.zeros((n, *shape), y.dtype))  # its shape is checked
-    return _Begun(y, rest, jnp.arange(n) + jnp.asarray(start), jax.random.fold_in(key, 1 << 20))
+    return _Begun(y, rest, indices_of(n, start), jax.random.fold_in(key, 1 << 20))
 
 
 @jax.jit

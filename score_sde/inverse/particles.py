@@ -26,6 +26,7 @@ from score_sde.randomness import check_key
 from score_sde.samplers import grids
 from score_sde.samplers.ddim import DDIM
 from score_sde.samplers.method import make_rows
+from score_sde.samplers.options import indices_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +89,7 @@ def particles(
     method = DDIM(1.0)
     times = grids.resolve(time_grid, model.sde, steps, method.default_grid)
     rows = make_rows(method, model.sde, times)
-    index = jnp.arange(n) + jnp.asarray(start)
+    index = indices_of(n, start)
     many = lambda leaf: jnp.repeat(jnp.asarray(leaf), particles, axis=0)  # noqa: E731
     run = _Run(n, particles, tuple(shape), threshold)
     return _run(run, model, steering, key, index, many(y), jax.tree.map(many, rest), rows)

@@ -13,10 +13,10 @@ from score_sde.denoiser import Denoiser
 from score_sde.inverse.covariances import Diagonal, Flat, Isotropic, Prior, PseudoInverse, Scaled, Tweedie
 from score_sde.inverse.likelihood import GaussianLikelihood
 from score_sde.inverse.posterior import PosteriorDenoiser, condition
-from score_sde.inverse.solvers import CG, Solver
+from score_sde.inverse.solvers import GMRES, Solver
 
 
-def mmps(model: Denoiser, A: Any, std: ArrayLike, *, solver: Solver = CG()) -> PosteriorDenoiser:  # noqa: B008
+def mmps(model: Denoiser, A: Any, std: ArrayLike, *, solver: Solver = GMRES()) -> PosteriorDenoiser:  # noqa: B008
     """Moment matching (Rozet et al. 2024): x̂ + C Aᵀ (A C Aᵀ + Σ)⁻¹ r. Exact for every Gaussian prior."""
     return condition(model, GaussianLikelihood(A, std), Tweedie(solver))
 

@@ -5,7 +5,8 @@ from typing import Literal, TypedDict
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree
+from jax.typing import ArrayLike
+from jaxtyping import Array, Int, PyTree
 
 from score_sde.checks import require
 from score_sde.denoiser import Condition, check_condition
@@ -39,6 +40,15 @@ class Options(TypedDict, total=False):
     """Called with (steps done, steps) between compiled chunks of the grid; see ``generate``."""
 
 
+def indices_of(n: int, start: ArrayLike) -> Int[Array, "n"]:
+    """The index of every sample: that of the first, or of each."""
+    require(
+        jnp.shape(start) in ((), (n,)),
+        f"start has shape {jnp.shape(start)}; allowed: () or ({n},), one a sample",
+    )
+    return jnp.asarray(start, int) + (jnp.arange(n) if jnp.ndim(start) == 0 else 0)
+
+
 def check_arguments(n, shape, condition, x_init, start, final, save_every) -> tuple[Array, Array | None]:
     """The index of every sample, and x_init as an array; invalid arguments raise a ValueError."""
     require(isinstance(n, int | np.integer) and int(n) >= 1, f"n = {n!r}; give a whole number of samples >= 1")
@@ -48,11 +58,7 @@ def check_arguments(n, shape, condition, x_init, start, final, save_every) -> tu
         f"save_every = {save_every!r}; give a whole number >= 1",
     )
     check_condition(condition, jnp.empty((n, 0)))
-    require(
-        jnp.shape(start) in ((), (n,)),
-        f"start has shape {jnp.shape(start)}; allowed: () or ({n},), one a sample",
-    )
-    index = jnp.asarray(start, int) + (jnp.arange(n) if jnp.ndim(start) == 0 else 0)
+    index = indices_of(n, start)
     if x_init is None:
         return index, None
     require(
