@@ -47,8 +47,8 @@ def text(cell: dict) -> str:
     return "".join(cell["source"])
 
 
-def test_there_are_five():
-    assert [path.name[:3] for path in NOTEBOOKS] == ["01_", "02_", "03_", "04_", "05_"]
+def test_there_are_six():
+    assert [path.name[:3] for path in NOTEBOOKS] == ["01_", "02_", "03_", "04_", "05_", "06_"]
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)

@@ -29,7 +29,7 @@ from score_sde.experiment.card import write_card
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = ROOT / "runs" / "box"
-MACHINE = "two CPU cores"
+MACHINE = "two shared CPU cores"
 sys.path.insert(0, str(ROOT / "experiments" / "quickstart"))
 Figures = dict[str, Figure]
 

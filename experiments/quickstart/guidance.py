@@ -1,6 +1,6 @@
 """What classifier-free guidance does to digits: the class that was asked for, more surely, and less variety.
 
-    python main.py --config=configs/digits_conditional.py --workdir=runs/digits_conditional      four minutes
+    python main.py --config=configs/digits_conditional.py --workdir=runs/digits_conditional      three minutes
     python experiments/quickstart/guidance.py --workdir=runs/digits_conditional
 
 asked for    the share of samples that a logistic regression, trained on the real training digits, gives the class

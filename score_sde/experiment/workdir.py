@@ -9,6 +9,7 @@ tensorboard/                 the same for TensorBoard
 samples/STEP.png             samples drawn at snapshots
 reports/                     loss curve, loss per noise level
 eval/, or --eval_folder      results of --mode=eval and --mode=sample, one file per step
+restore/, or --eval_folder   those of --mode=restore
 
 The config may be replaced until the first checkpoint is written; after that, the workdir belongs to it.
 """

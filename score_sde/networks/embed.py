@@ -115,8 +115,7 @@ class ClassEmbedding(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, label: Integer[Array, "batch"]) -> Float[Array, "batch features"]:
-        if not isinstance(label, jax.core.Tracer) and bool(jnp.any((label < 0) | (label > self.num_classes))):
-            wrong = [int(y) for y in np.asarray(label) if not 0 <= y <= self.num_classes]
+        if not isinstance(label, jax.core.Tracer) and (wrong := self._wrong(np.asarray(label))):
             raise ValueError(
                 f'condition["label"] holds {wrong[0]}; allowed: 0 ... {self.num_classes - 1}, '
                 f"and {self.num_classes} for no class"
@@ -124,3 +123,7 @@ class ClassEmbedding(nnx.Module):
         # Errors cannot be raised inside jit, so a label out of range becomes NaN, which samplers report.
         label = jnp.where(label < 0, self.num_classes + 1, label)
         return jnp.take(self.table[...], label, axis=0, mode="fill", fill_value=jnp.nan).astype(self.dtype)
+
+    def _wrong(self, label: np.ndarray) -> list[int]:
+        """Those out of range. NumPy, as inside jit jnp makes tracers of known labels too."""
+        return [int(y) for y in label if not 0 <= y <= self.num_classes]

@@ -153,3 +153,5 @@ def test_class_embedding():
         inside_jit = quick_jit(lambda t, y: t(y))(table, jnp.array([0, wrong]))
         assert jnp.isnan(inside_jit[1]).all()
         assert jnp.isfinite(inside_jit[0]).all()
+    known = jnp.array([3, 0])
+    np.testing.assert_array_equal(quick_jit(lambda t: t(known))(table), table(known))  # closed over, not an argument
