@@ -204,14 +204,13 @@ def main() -> None:
     pack(
         Run(model, experiment, step, "ema"),
         options.out,
-        precision="float32",
         title="Fashion-MNIST, the original's recipe in PyTorch",
         about="The baseline of experiments/fashion_mnist: DDPM++ trained as yang-song/score_sde trains it.",
         data="Fashion-MNIST",
         licence="MIT",
-        command=f"python experiments/fashion_mnist/baseline_torch.py --minutes={options.minutes:g} --seed={options.seed}",
+        command=f"python experiments/fashion_mnist/baseline_torch.py --steps={step} --seed={options.seed}",
         hours=hours,
-        machine="two CPU cores",
+        machine="one busy core of two, Python 3.11, PyTorch 2.13",
     )
     print(f"written {options.out}: {step} steps in {hours:.2f} hours")
 

@@ -61,7 +61,11 @@ def test_losses_and_samples(name):
 
 
 def small(config: ConfigDict) -> ConfigDict:
+    """A small network, and the quickstart's recipe of when the values were stored."""
     config.network.nf = 8
+    config.batches.batch_size, config.averages.ema.rate = 64, 0.998
+    config.loss.weighting = ConfigDict({"name": "edm", "sigma_data": 0.75})
+    config.loss.times.times = ConfigDict({"name": "log_normal"})
     config.training.steps_per_call = 1
     return config
 
