@@ -104,7 +104,9 @@ def test_the_guard_guards(guarded, code, words):
     assert f"PermissionError: a notebook {words}" in done.stderr
 
 
-SLOW = dict.fromkeys(("03_likelihood", "05_from_score_sde"), pytest.mark.slow)  # their parts have tests of their own
+SLOW = dict.fromkeys(
+    ("03_likelihood", "05_from_score_sde", "06_inverse_problems"), pytest.mark.slow
+)  # their parts have tests of their own
 
 
 @pytest.mark.parametrize(
