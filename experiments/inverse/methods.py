@@ -71,8 +71,10 @@ OWN = {
     "DPS, 1000 steps": partial(by_steps, inverse.dps, {"steps": 1000}),
     "DPS, 200 steps": partial(by_steps, inverse.dps, {"steps": CHAIN}),
     "replacement": partial(by_steps, inverse.replacement, {"steps": CHAIN}),
-    "RePaint, 10 times": partial(by_steps, inverse.replacement, {"steps": CHAIN, "resamplings": 10}),
     "DDRM": partial(by_steps, inverse.ddrm, {"steps": CHAIN}),
-    "DAPS": partial(by_steps, inverse.daps, {"steps": CHAIN, "ode_steps": 8}),
-    "PnP-DM": partial(by_steps, inverse.pnp_dm, {"sweeps": 100}),
+}
+LONG = {  # hundreds of evaluations for each of which noise is drawn, or a loop on the host
+    "RePaint, 10 times": partial(by_steps, inverse.replacement, {"steps": 100, "resamplings": 10}),
+    "DAPS": partial(by_steps, inverse.daps, {"steps": 100, "ode_steps": 5}),
+    "PnP-DM": partial(by_steps, inverse.pnp_dm, {"sweeps": 50}),
 }

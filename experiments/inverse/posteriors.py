@@ -2,6 +2,7 @@
 
     python experiments/inverse/posteriors.py                 everything
     python experiments/inverse/posteriors.py --only MMPS     methods whose name contains this; keeps the other results
+    python experiments/inverse/posteriors.py --new           what results.json lacks
     python experiments/inverse/posteriors.py --draw          the table and the figure from results.json
 
 writes ``results.json``, ``results.md`` and ``posteriors.png`` beside this file. What is measured:
@@ -9,7 +10,8 @@ writes ``results.json``, ``results.md`` and ``posteriors.png`` beside this file.
 - point: rms error of E[x_0 | x_t, y] at log-SNR −8 … 8, over the posterior's deviation (for posterior denoisers);
 - law: errors of 1024 draws for each of four y, of the mean, the covariance (relative Frobenius norm) and the sliced
   2-Wasserstein distance, in posterior deviations; residual²/σ²; evidence;
-- calibration: ranks over 256 draws of (x_0, y), 63 posterior draws each (``calibration.py``).
+- calibration: ranks over 256 draws of (x_0, y), 63 posterior draws each (``calibration.py``); 128 for the
+  methods that take long.
 """
 
 import argparse
@@ -22,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from calibration import DRAWS, coverage, p_value, ranks
-from methods import OWN, TWISTS, by_flow, by_particles, denoisers
+from methods import LONG, OWN, TWISTS, by_flow, by_particles, denoisers
 from problems import Problem
 from report import draw, write
 
@@ -32,7 +34,7 @@ HERE = Path(__file__).parent
 N, PROBLEMS = 1024, 256
 
 
-def laws(name: str, sample, problem) -> dict:
+def laws(sample, problem) -> dict:
     """Errors and costs of N draws for each of four y, without compilation in the seconds."""
     y = jnp.repeat(problem.y, N, axis=0)
     seconds = []
@@ -48,11 +50,11 @@ def laws(name: str, sample, problem) -> dict:
     return found
 
 
-def calibrated(name: str, sample, problem) -> dict:
+def calibrated(sample, problem, problems: int) -> dict:
     """p-values of uniform ranks, and the coverage of central 90 % intervals."""
-    x0, y = problem.given.sample(jax.random.key(42), PROBLEMS)
+    x0, y = problem.given.sample(jax.random.key(42), problems)
     x = sample(problem, jax.random.key(7), jnp.repeat(y, DRAWS, axis=0))[0]
-    found = ranks(problem, x0, y, x.reshape(PROBLEMS, DRAWS, problem.d))
+    found = ranks(problem, x0, y, x.reshape(problems, DRAWS, problem.d))
     return {"p": {f: p_value(r) for f, r in found.items()}, "coverage": coverage(found["coordinates"])}
 
 
@@ -64,7 +66,7 @@ def methods(problem) -> dict:
         found[name] = flow, flow
         if name in ("exact", "MMPS", "JFPS"):
             found[f"{name}, ode"] = partial(by_flow, name, sampler=ss.samplers.ode, rtol=1e-4, atol=1e-4), None
-    found |= {name: (sample, sample) for name, sample in OWN.items()}
+    found |= {name: (sample, sample) for name, sample in (OWN | LONG).items()}
     for name, twist in TWISTS.items():
         large, small = (partial(by_particles, twist, K) for K in (N, 128))
         found[f"SMC {name}, K {N}"] = large, None
@@ -76,6 +78,7 @@ def methods(problem) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="methods whose name contains this")
+    parser.add_argument("--new", action="store_true", help="what results.json lacks")
     parser.add_argument("--draw", action="store_true", help="from results.json alone")
     options = parser.parse_args()
     file = HERE / "results.json"
@@ -84,16 +87,19 @@ def main() -> None:
         problem = Problem(title)
         rows = results.setdefault(title, {})
         for name, (law, calibration) in methods(problem).items():
-            if options.only not in name:
+            if options.only not in name or (options.new and name in rows):
                 continue
             began = time.perf_counter()
-            rows[name] = laws(name, law, problem)
+            rows[name] = laws(law, problem)
             if calibration is not None:
-                rows[name] |= calibrated(name, calibration, problem)
+                rows[name] |= calibrated(calibration, problem, PROBLEMS // 2 if name in LONG else PROBLEMS)
             if name in denoisers(problem):
                 rows[name]["point"] = problem.point_errors(denoisers(problem)[name])
             print(f"{title} {name}: {time.perf_counter() - began:.0f} s", rows[name], flush=True)
             file.write_text(json.dumps(results, indent=1) + "\n")
+    for title, rows in results.items():  # in the order of the methods, whatever was measured first
+        results[title] = {name: rows[name] for name in methods(Problem(title)) if name in rows}
+    file.write_text(json.dumps(results, indent=1) + "\n")
     write(results, HERE / "results.md")
     draw(results, HERE / "posteriors.png")
 

@@ -36,8 +36,8 @@ def truth() -> tuple[float, float]:
 
 
 def moments(steps: int, K: int, v: float, steer: float) -> tuple[float, float, float]:
-    """(mean, standard deviation, chance of the mean) over 65536/K groups of K particles."""
-    groups = max(65536 // K, 4)
+    """(mean, standard deviation, chance of the mean) over 32768/K groups of K particles."""
+    groups = max(32768 // K, 8)
     out = ss.inverse.particles(
         TWO.denoiser(SDE),
         jax.random.key(0),
@@ -64,7 +64,7 @@ def main() -> None:
     for steer in (W, 1.0):
         for (v, K), steps in itertools.chain(
             itertools.product(((0.0, 1024), (0.25, 1024)), (25, 100, 400)),
-            itertools.product(((0.0, 16), (0.0, 64), (0.0, 256), (0.0, 4096)), (100,)),
+            itertools.product(((0.25, 16), (0.25, 64), (0.25, 256), (0.25, 4096)), (100,)),
         ):
             found = moments(steps, K, v, steer)
             errors = f"{found[0] - mean:+.3f} | {found[1] - deviation:+.3f} | {found[2]:.3f}"

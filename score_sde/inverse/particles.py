@@ -12,6 +12,13 @@ The kernel's variance: x_s | x_t, x_0 has some c̃² and the mean k x_0 + …, s
     c² = c̃² + k² ρ,   ρ = v σ²/(α² v + σ²)       (Bao et al. 2022, theorem 1, with the ρ of data N(·, v I))
 
 v = 0 is ancestral sampling as DDPM has it, which loses variance at each step; for data N(m, v I) the chain is exact.
+Which settings, as experiments/inverse measured on problems with known posteriors:
+
+- ``Moments(likelihood, Tweedie())`` needs the fewest particles, m + 1 pullbacks each; ``Noise`` needs one pullback and some
+  more particles. ``Unsteered`` is enough where y says little, and loses everything where it says much.
+- the error of the evidence is that of the kernels, falls like one over the steps, and is three to four times smaller with
+  v near the variance of the data around their modes than with v = 0. Two runs tell it: 2 log p̂(2N steps) − log p̂(N steps).
+- K decides about chance alone. An effective number below some tens at any step (``ess``) says that K is too small.
 """
 
 import dataclasses

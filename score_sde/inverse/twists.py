@@ -1,6 +1,7 @@
 """Twists: estimates p̃(y | x_t) that steer particles, with the shift (σ²/α) ∇ log p̃ of x̂ that they propose.
 
-Particles are right for any twist; a better one needs fewer of them.
+Particles are right for any twist; a better one needs fewer of them: one that is too sharp, of which the truth is no bounded
+multiple, can need very many.
 """
 
 import dataclasses

@@ -43,12 +43,12 @@ def exact(problem, key, y):
 
 
 def smc(problem, key, y):
-    """DRAWS of 128 particles, in any order: resampling leaves copies side by side."""
+    """DRAWS of 64 particles, in any order: resampling leaves copies side by side."""
     twist = inverse.Moments(problem.likelihood, inverse.Tweedie())
     out = inverse.particles(
-        problem.model, key, len(y), (8,), twist=twist, condition={"y": y}, particles=128, steps=60, v=0.1
+        problem.model, key, len(y), (8,), twist=twist, condition={"y": y}, particles=64, steps=40, v=0.1
     )
-    order = jax.random.permutation(jax.random.key(3), 128)[:DRAWS]
+    order = jax.random.permutation(jax.random.key(3), 64)[:DRAWS]
     return out.resampled(jax.random.key(2))[:, order]
 
 

@@ -11,7 +11,7 @@ import score_sde as ss
 from tests.inverse.problems import SDE, Problem
 
 inverse = ss.inverse
-K, GROUPS = 1024, 4
+K, GROUPS = 1024, 2
 
 
 def moments(problem) -> inverse.Moments:
@@ -67,7 +67,7 @@ class TestLaw:
     @pytest.mark.slow
     @pytest.mark.parametrize("twist", ["moments", "noise"])
     def test_every_measurement_of_the_mixture_is_met(self, twist):
-        """The bounds are on the mean over four groups: one of 1024 has its own chance."""
+        """The bounds are on the mean over two groups and four y: one group of 1024 has its own chance."""
         problem = Problem("M")
         chosen = {"moments": moments(problem), "noise": inverse.Noise(problem.likelihood)}[twist]
         errors = []
@@ -110,8 +110,8 @@ class TestEvidence:
     def test_any_twist_gives_the_same(self):
         """On an easy measurement, a bad twist as well as the best."""
         problem = Problem("M")
-        for twist in (moments(problem), inverse.Noise(problem.likelihood), inverse.Unsteered(problem.likelihood)):
-            out = run(problem, 1, 2, twist=twist, particles=512, steps=50)
+        for twist in (inverse.Noise(problem.likelihood), inverse.Unsteered(problem.likelihood)):
+            out = run(problem, 1, 2, twist=twist, particles=512, steps=40)
             assert abs(evidence_errors(problem, out, 1).mean()) < 0.3
 
     @pytest.mark.slow
