@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-BINS = 16
+BINS = 8
 DRAWS = 63
 """Ranks 0 … 63; the central 90 % interval is taken as ranks 3 … 60, which hold 58/64 = 0.906."""
 

@@ -14,7 +14,7 @@ import score_sde as ss
 
 SDE = ss.VP()
 LEVELS = (-8.0, -4.0, -2.0, 0.0, 2.0, 4.0, 8.0)
-SETS = 8  # of exact draws, for the floor
+N, SETS = 1024, 8  # draws, and sets of as many exact ones, for the floor
 
 
 class Problem:
@@ -34,6 +34,8 @@ class Problem:
         self.posteriors = [self.given.posterior(y) for y in self.y]
         lines = jax.random.normal(jax.random.key(3), (self.d, 256))
         self.lines = lines / jnp.linalg.norm(lines, axis=0)
+        keys = jax.random.split(jax.random.key(1000), SETS)
+        self.sets = [[self.sliced(p.sample(key, N)) for key in keys] for p in self.posteriors]
 
     def point_errors(self, method, n: int = 4096) -> list[float]:
         """At each level, rms(x̂_y − E[x_0 | x_t, y]) over rms(x_0 − E[x_0 | y]), of (x_0, y) from the joint law."""
@@ -51,7 +53,7 @@ class Problem:
         return [float(error(SDE.time_of_log_snr(jnp.asarray(level)))) for level in LEVELS]
 
     def law_errors(self, x) -> dict[str, float]:
-        """Of draws (4, n, d), a row for each y, in deviations of its posterior; each the mean over the four y."""
+        """Of draws (4, N, d), a row for each y, in deviations of its posterior; each the mean over the four y."""
         found = [
             self._law_error(row, posterior, i)
             for i, (row, posterior) in enumerate(zip(x, self.posteriors, strict=True))
@@ -70,8 +72,7 @@ class Problem:
         x64 = np.asarray(x, np.float64)
         mean = np.sqrt(np.mean((x64.mean(axis=0) - np.asarray(posterior.mean)) ** 2)) / deviation
         spread = np.linalg.norm(np.cov(x64.T) - covariance) / np.linalg.norm(covariance)
-        exact = [self.sliced(posterior.sample(jax.random.key(1000 + 10 * i + j), len(x))) for j in range(SETS)]
-        mine = self.sliced(x)
+        exact, mine = self.sets[i], self.sliced(x)
         w2 = np.mean([np.sqrt(np.mean((mine - one) ** 2)) for one in exact]) / deviation
         pairs = [np.sqrt(np.mean((a - b) ** 2)) for j, a in enumerate(exact) for b in exact[:j]]
         here = posterior.components(x, jnp.ones(len(x)), jnp.zeros(len(x))).r.mean(axis=0)
