@@ -54,7 +54,7 @@ class TestLaw:
         """The posterior of this measurement has weight on several components, which no Gaussian twist knows."""
         problem, i = Problem("M"), 0
         assert float(problem.given.posterior(problem.y[i]).weights.max()) < 0.7
-        out = run(problem, i)
+        out = run(problem, i, 4)
         covariance, w2 = law_errors(problem, out, i)
         assert covariance < 0.15
         assert w2 < 0.05
