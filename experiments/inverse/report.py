@@ -48,8 +48,8 @@ def write(results: dict, file: Path) -> None:
 
 
 def draw(results: dict, file: Path) -> None:
-    """Above: distance of the law; below: coverage against the residual's p-value is left to the table, point errors."""
-    figure, axes = plt.subplots(2, 3, figsize=(17, 13), width_ratios=(1.1, 1.1, 1.0), layout="constrained")
+    """A row for each problem: the distance of the law, calibration, and the error of the denoiser over log-SNR."""
+    figure, axes = plt.subplots(2, 3, figsize=(17.5, 13.5), width_ratios=(1.1, 1.1, 1.0), layout="constrained")
     for row, (title, about) in zip(axes, PROBLEMS.items(), strict=True):
         rows = results[title]
         _distances(row[0], rows)
@@ -77,7 +77,11 @@ def _distances(axis, rows: dict) -> None:
     axis.axvline(rows["exact"]["floor"], color="0.6", lw=6, alpha=0.5, zorder=0)
     for i, name in enumerate(names):
         axis.plot(rows[name]["w2"], i, "o", color=_color(name), ms=7)
-    axis.set(xscale="log", xlabel="sliced W2 to the posterior, in its deviations (grey: exact draws)")
+    axis.set(
+        xscale="log", xlabel="sliced W2 to the posterior, in its deviations\n(grey: exact draws)", xlim=(0.065, 1.0)
+    )
+    axis.set_xticks((0.1, 0.2, 0.4, 0.8), ("0.1", "0.2", "0.4", "0.8"))
+    axis.minorticks_off()
     _rows(axis, names)
 
 
@@ -108,7 +112,11 @@ def _points(axis, rows: dict) -> None:
     axis.axhspan(1e-7, 3e-6, color="0.9", zorder=0)
     axis.text(-8, 1.5e-7, "float32", color="0.4", fontsize=10)
     axis.set(
-        yscale="log", ylim=(1e-7, None), xlabel="log-SNR", ylabel="rms error of E[x0 | xt, y] / posterior deviation"
+        yscale="log",
+        xticks=(-8, -4, 0, 4, 8),
+        ylim=(1e-7, None),
+        xlabel="log-SNR",
+        ylabel="rms error of E[x0 | xt, y] / posterior deviation",
     )
     axis.grid(color="0.9")
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, 1.13), ncols=4, frameon=False, fontsize=9)
