@@ -50,13 +50,14 @@ def smc(
     twist: Twist | None = None,
     steps: int = 200,
     threshold: float = 0.5,
+    v: float = 0.0,
     start: Any = 0,
 ) -> Samples:
     """n draws, each one particle of a group of its own (see ``particles``); where a group collapsed, it is told as failed.
 
     Draws of one group share their errors; these are independent. Draw i depends on (key, i, particles) alone.
     """
-    settings = {"particles": particles, "twist": twist, "steps": steps, "threshold": threshold, "start": start}
+    settings = {"particles": particles, "twist": twist, "steps": steps, "threshold": threshold, "v": v, "start": start}
     found = groups_of(model, key, n, shape, likelihood, condition=condition, **settings)
     keys = keys_of(jax.random.fold_in(key, 1 << 21), found.index)
     chosen = jax.vmap(jax.random.categorical)(keys, found.log_weights)

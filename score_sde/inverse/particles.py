@@ -6,6 +6,19 @@ With the ancestral kernel p(x_s | x_t) = N(m, c² I) of the model, the proposal 
 
 (Wu et al. 2023, algorithm 1, with its last weight). Particles are resampled where their effective number falls. The product
 of the mean weights estimates p(y) without bias for the chain of kernels, which tends to the model's law as steps grow.
+
+The kernel's variance: x_s | x_t, x_0 has some c̃² and the mean k x_0 + …, so with Cov[x_0 | x_t] taken as ρ I
+
+    c² = c̃² + k² ρ,   ρ = v σ²/(α² v + σ²)       (Bao et al. 2022, theorem 1, with the ρ of data N(·, v I))
+
+v = 0 is ancestral sampling as DDPM has it, which loses variance at each step; for data N(m, v I) the chain is exact.
+Which settings, as experiments/inverse measured on problems with known posteriors:
+
+- ``Moments(likelihood, Tweedie())`` needs the fewest particles, m + 1 pullbacks each; ``Noise`` needs one pullback and some
+  more particles. ``Unsteered`` is enough where y says little, and loses everything where it says much.
+- the error of the evidence is that of the kernels, falls like one over the steps, and is three to four times smaller with
+  v near the variance of the data around their modes than with v = 0. Two runs tell it: 2 log p̂(2N steps) − log p̂(N steps).
+- K decides about chance alone. An effective number below some tens at any step (``ess``) says that K is too small.
 """
 
 import dataclasses
@@ -27,6 +40,7 @@ from score_sde.samplers import grids
 from score_sde.samplers.ddim import DDIM
 from score_sde.samplers.method import make_rows
 from score_sde.samplers.options import indices_of
+from score_sde.sde import SDE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,27 +86,30 @@ def particles(
     steps: int = 200,
     time_grid: grids.Grids = None,
     threshold: float = 0.5,
+    v: float = 0.0,
     start: ArrayLike = 0,
 ) -> Particles:
     """n groups of K particles of p(x_0 | y), y = condition["y"] (n, ...). Group i depends on (key, i, K) alone.
 
     ``twist``: by default ``Noise(likelihood)``; see ``score_sde.inverse.twists``. Resampling (systematic) happens where the
-    effective number is below ``threshold`` · K. Other leaves of the condition go on to the model.
+    effective number is below ``threshold`` · K. ``v``: the variance of the data that the kernel's variance supposes, 0 or
+    more (see the head of this file). Other leaves of the condition go on to the model.
     """
     check_key(key)
     require(particles >= 2, f"particles = {particles}; allowed: 2 or more")
     require(0 <= threshold <= 1, f"threshold = {threshold}; allowed: 0 (never resample) to 1 (always)")
+    require(v >= 0, f"v = {v}; allowed: 0 (ancestral sampling) or more")
     require((twist is None) != (likelihood is None), "give a likelihood, or a twist that has one; one of the two")
     steering = Noise(likelihood) if twist is None else twist  # type: ignore[arg-type]
     y, rest = told(condition, "a particle sampler")
     require(len(y) == n, f'condition["y"] has {len(y)} measurements for n = {n} groups; give one for each')
     method = DDIM(1.0)
     times = grids.resolve(time_grid, model.sde, steps, method.default_grid)
-    rows = make_rows(method, model.sde, times)
+    rows = _widened(make_rows(method, model.sde, times), model.sde, v)
     index = indices_of(n, start)
     many = lambda leaf: jnp.repeat(jnp.asarray(leaf), particles, axis=0)  # noqa: E731
-    run = _Run(n, particles, tuple(shape), threshold)
-    return _run(run, model, steering, key, index, many(y), jax.tree.map(many, rest), rows)
+    run = _Run(n, particles, tuple(shape))
+    return _run(run, model, steering, key, index, many(y), jax.tree.map(many, rest), rows, threshold)
 
 
 def systematic(key: Key[Array, ""], log_weights: Float[Array, "K"]) -> Int[Array, "K"]:
@@ -102,16 +119,23 @@ def systematic(key: Key[Array, ""], log_weights: Float[Array, "K"]) -> Int[Array
     return jnp.clip(jnp.searchsorted(jnp.cumsum(jax.nn.softmax(log_weights)), positions), 0, K - 1)
 
 
+def _widened(rows: dict, sde: SDE, v: float) -> dict:
+    """The rows of ancestral sampling, c² = c̃² + k² ρ in the place of c̃²; k is the weight of x̂ in the kernel's mean."""
+    alpha, sigma = sde.alpha(rows["t"]), sde.sigma(rows["t"])
+    k = rows["alpha_s"] - rows["rest"] * alpha / sigma
+    rho = v * sigma**2 / (alpha**2 * v + sigma**2)
+    return rows | {"c": jnp.sqrt(rows["c"] ** 2 + k**2 * rho).astype(rows["c"].dtype)}
+
+
 class _Run(NamedTuple):
     """The static arguments."""
 
     n: int
     K: int
     shape: tuple[int, ...]
-    threshold: float
 
 
-def _main(run: _Run, model, twist, key, index, y, rest, rows) -> Particles:
+def _main(run: _Run, model, twist, key, index, y, rest, rows, threshold) -> Particles:
     n, K, shape = run.n, run.K, run.shape
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
 
@@ -131,7 +155,7 @@ def _main(run: _Run, model, twist, key, index, y, rest, rows) -> Particles:
         i, step = row["i"], row["step"]
         failed_at = jnp.where((failed_at < 0) & ~jnp.isfinite(jax.nn.logsumexp(log_w, axis=1)), step, failed_at)
         ess = jnp.exp(-jax.nn.logsumexp(2 * jax.nn.log_softmax(log_w), axis=1))
-        low = ess < run.threshold * K
+        low = ess < threshold * K
         chosen = jax.vmap(lambda k, w: systematic(jax.random.fold_in(k, 2 * i + 1), w))(keys, log_w)
         chosen = jnp.where(low[:, None], chosen, jnp.arange(K))
         flat = (chosen + K * jnp.arange(n)[:, None]).ravel()

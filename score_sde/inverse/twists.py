@@ -1,6 +1,7 @@
 """Twists: estimates p̃(y | x_t) that steer particles, with the shift (σ²/α) ∇ log p̃ of x̂ that they propose.
 
-Particles are right for any twist; a better one needs fewer of them.
+Particles are right for any twist; a better one needs fewer of them: one that is too sharp, of which the truth is no bounded
+multiple, can need very many.
 """
 
 import dataclasses
@@ -109,20 +110,28 @@ class Unsteered:
 
 @dataclasses.dataclass(frozen=True)
 class Tilt:
-    """p(y | x_t)^w by a classifier: the law p(x_0) p(y | x_0)^w, which classifier-free guidance does not have."""
+    """For the law p(x_0) p(y | x_0)^w by a classifier, which classifier-free guidance does not have: p(y | x_t)^steer.
+
+    What steers perfectly is E[p(y | x_0)^w | x_t], which lies between p(y | x_t)^w and p(y | x_t) (Jensen, and p <= 1). From
+    the smaller one the weights have no bound: few particles are where the law still needs them, and their error falls
+    slower than 1/√K. So ``steer`` is by default the power of the larger, 1 for w > 1 and w for w < 1.
+    """
 
     classifier: Any  # with log_prob(x, t, y, condition), such as guidance.NoisyClassifier
     scale: float = 1.0
+    steer: float | None = None
 
     def __call__(self, model: Denoiser, x: Sample, t: ArrayLike, y: Array, condition: Condition) -> Found:
         alpha, sigma = (jnp.broadcast_to(a(t), x.shape[:1]).astype(x.dtype) for a in (model.sde.alpha, model.sde.sigma))
+        power = jnp.minimum(self.scale, 1.0) if self.steer is None else self.steer
 
-        def log_p(x: Sample) -> Float[Array, "batch"]:
-            return self.scale * self.classifier.log_prob(x, t, y, condition)
+        def log_p(x: Sample) -> tuple[Float[Array, ""], Float[Array, "batch"]]:
+            each = power * self.classifier.log_prob(x, t, y, condition)
+            return each.sum(), each
 
         x0, noise = model.predict(x, t, condition)
-        shift = per_sample(sigma**2 / alpha, x) * jax.grad(lambda x: log_p(x).sum())(x)
-        return x0, noise, shift, log_p(x)
+        gradient, value = jax.grad(log_p, has_aux=True)(x)
+        return x0, noise, per_sample(sigma**2 / alpha, x) * gradient, value
 
     def target(self, y: Array, x0: Sample) -> Float[Array, "batch"]:
         return self.scale * self.classifier.log_prob(x0, self.classifier.sde.t_min, y, None)
