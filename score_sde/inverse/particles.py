@@ -16,9 +16,8 @@ Which settings, as experiments/inverse measured on problems with known posterior
 
 - ``Moments(likelihood, Tweedie())`` needs the fewest particles, m + 1 pullbacks each; ``Noise`` needs one pullback and some
   more particles. ``Unsteered`` is enough where y says little, and loses everything where it says much.
-- the error of the evidence is that of the kernels, falls like one over the steps, and is three to four times smaller with
-  v near the variance of the data around their modes than with v = 0. Two runs tell it: 2 log p̂(2N steps) − log p̂(N steps).
-- K decides about chance alone. An effective number below some tens at any step (``ess``) says that K is too small.
+- the error of the evidence on the Gaussian is that of the kernels and falls like one over the steps; v = 0.1 made it three
+  to five times smaller there, and nothing better or worse at 200 steps on the mixture, where it is small with v = 0 too.
 """
 
 import dataclasses
