@@ -69,7 +69,7 @@ def test_sample(main, workdir):
 MISTAKES = {
     "no config": ((), "give --config=FILE"),
     "no such file": (("--config=nowhere.py",), "there is no config file nowhere.py"),
-    "unknown mode": ((TOY, "--mode=trian"), "train|eval|sample"),
+    "unknown mode": ((TOY, "--mode=trian"), "train|eval|sample|restore"),
     "unknown field": ((TOY, "--config.batches.batchsize=3"), "did you mean config.batches.batch_size?"),
     "wrong type": (
         (TOY, "--config.batches.batch_size=many"),
@@ -108,7 +108,7 @@ def test_the_workdir_of_another_config(main, workdir):
 def test_help_is_readable(main):
     done = main("--help")
     assert "--workdir" in done.stdout
-    assert "--mode: <train|eval|sample>" in done.stdout
+    assert "--mode: <train|eval|sample|restore>" in done.stdout
     assert done.returncode == 0
     assert "Exit codes: 0 done" in done.stdout
 

@@ -38,8 +38,10 @@ def sampler(request):
 
 
 def test_sample_i_depends_on_key_and_i_alone(sampler):
-    """To rounding; where steps are chosen by the error, rounding may change them, which moves x by the tolerance."""
-    atol = 0.02 if sampler is SAMPLERS["adaptive_sde"] else 1e-4
+    """To rounding; where steps are chosen by the error, rounding may change them, which moves x by a few tolerances
+    (0.025 on one processor, less on another); another path would move it by 1.
+    """
+    atol = 0.1 if sampler is SAMPLERS["adaptive_sde"] else 1e-4
     all_ = sampler(MODEL, KEY, 6, (2,))
     part = sampler(MODEL, KEY, 3, (2,), start=2)
     np.testing.assert_allclose(part.x, all_.x[2:5], atol=atol)
