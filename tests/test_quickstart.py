@@ -1,4 +1,4 @@
-"""It learns: the quickstart with a twelfth of its steps, judged as `make quickstart` judges it, within wider limits.
+"""It learns: the quickstart with a sixteenth of its steps, judged as `make quickstart` judges it, within wider limits.
 
 The full run's limits are in experiments/quickstart/judge.py; its figures in the README beside it.
 """
@@ -30,8 +30,8 @@ def test_it_learns(judge, tmp_path):
     workdir = tmp_path / "run"
     command = [sys.executable, "main.py", "--config=configs/quickstart.py", f"--workdir={workdir}"]
     command += [
-        "--config.training.steps=700",
-        "--config.training.evaluate_every=700",
+        "--config.training.steps=500",
+        "--config.training.evaluate_every=500",
         "--config.logging.preview=0",
     ]
     done = subprocess.run(
