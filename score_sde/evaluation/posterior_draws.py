@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from score_sde.checkpoints import hash_of
-from score_sde.checks import per_sample, require
+from score_sde.checks import require
 from score_sde.evaluation.evaluator import Batch, PerExample, State, Subject
 from score_sde.evaluation.restoration import entry, similarity
 from score_sde.evaluation.unit_range import ends, in_model_space, in_unit_range
@@ -93,20 +93,14 @@ class PosteriorDraws(PerExample):
 
     def result(self, subject: Subject, state: State) -> dict[str, Any]:
         low, high = ends(subject.scaling)
-        failed = state["failed"].sum(axis=1)
-        metrics = {
-            name: entry(value.astype(np.float64))
-            for name, value in state.items()
-            if " of " in name or name in ("squared residual", "spread")
-        }
-        if self.std > 0:
-            ratio = state["squared residual"].astype(np.float64) / self.std**2
-            metrics["residual²/std²"] = entry(ratio)
+        shown = {name: state[name] for name in state if " of " in name} | {"spread": state["spread"]}
+        squared = state["squared residual"].astype(np.float64)
+        shown |= {"residual²/std²": squared / self.std**2} if self.std > 0 else {"squared residual": squared}
         return {
-            "metrics": {name: value for name, value in metrics.items() if name != "squared residual" or self.std == 0},
+            "metrics": {name: entry(value.astype(np.float64)) for name, value in shown.items()},
             "examples": int(state["n"]),
             "draws": self.draws,
-            "failed draws": int(failed.sum()),
+            "failed draws": int(state["failed"].sum()),
             "evaluations": float(state["evaluations"].mean()),
             "noise": {"std in model space": self.std, "std from 0 to 1": self.std / (high - low)},
         }
@@ -127,6 +121,4 @@ def _seen(operator: Operator, y: Array) -> Float[Array, "batch *shape"]:
         return y
     if operator.structured:
         return operator.pinv(y)
-    return (
-        operator.adjoint(y) if operator.linear else per_sample(jnp.zeros(len(y)), jnp.ones((len(y), *operator.shape)))
-    )
+    return operator.adjoint(y) if operator.linear else jnp.zeros((len(y), *operator.shape), y.dtype)
