@@ -13,5 +13,6 @@ def get_config():
     config.network = ConfigDict(
         {"name": "classifier", "nf": 24, "ch_mult": (1, 2, 2), "num_res_blocks": 1, "attn_resolutions": (7,)}
     )
-    config.training.update(steps=3000, snapshot_every=3000)
+    config.batches.batch_size = 64
+    config.training.update(steps=2500, checkpoint_every=500, evaluate_every=500, snapshot_every=2500)
     return config

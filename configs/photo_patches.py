@@ -15,4 +15,5 @@ def get_config():
     config.batches.flip = True
     config.conditions = ConfigDict()
     config.network.update(attn_resolutions=(8,))
+    config.training.update(steps=10_000, evaluate_every=1000, snapshot_every=10_000)
     return config

@@ -41,11 +41,23 @@ def restore(
         stream = examples(used, experiment.evaluation.batch_size)
         found = evaluation.evaluate(subject, {"draws": measure}, stream, jax.random.key(experiment.config.seed), file)
         results[step] = told(run, found)
+        _note_failures(step, found["draws"])
         if jax.process_index() == 0:
             arrays, picture = file.with_name(f"{step}_draws.npz"), file.with_name(f"{step}_draws.png")
             show(arrays, measure, run, picture)
             print(f"written {file}, {arrays.name} ({', '.join(KEPT)}) and {picture.name}")
     return results
+
+
+def _note_failures(step: int, found: Mapping[str, Any]) -> None:
+    """Say what draws that failed may mean."""
+    failed, drawn = found["failed draws"], found["draws"] * found["examples"]
+    if failed:
+        print(
+            f"step {step}: {failed} of {drawn} draws failed and count as they are: the state became non-finite, the linear "
+            "solver left more than its tolerance (method.solver.iterations, or another method), or the weights of the "
+            "particles collapsed onto one (method.particles, method.steps)"
+        )
 
 
 def show(arrays: Path, measure: PosteriorDraws, run: Run, path: Path) -> None:

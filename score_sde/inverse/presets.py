@@ -16,9 +16,19 @@ from score_sde.inverse.posterior import PosteriorDenoiser, condition
 from score_sde.inverse.solvers import GMRES, Solver
 
 
-def mmps(model: Denoiser, A: Any, std: ArrayLike, *, solver: Solver = GMRES()) -> PosteriorDenoiser:  # noqa: B008
-    """Moment matching (Rozet et al. 2024): x̂ + C Aᵀ (A C Aᵀ + Σ)⁻¹ r. Exact for every Gaussian prior."""
-    return condition(model, GaussianLikelihood(A, std), Tweedie(solver))
+def mmps(
+    model: Denoiser,
+    A: Any,
+    std: ArrayLike,
+    *,
+    solver: Solver = GMRES(),  # noqa: B008
+    tolerance: float | None = None,
+) -> PosteriorDenoiser:
+    """Moment matching (Rozet et al. 2024): x̂ + C Aᵀ (A C Aᵀ + Σ)⁻¹ r. Exact for every Gaussian prior.
+
+    ``tolerance``: samples whose linear system keeps a larger relative residual fail (see ``condition``).
+    """
+    return condition(model, GaussianLikelihood(A, std), Tweedie(solver), tolerance=tolerance)
 
 
 def pigdm(model: Denoiser, A: Any, std: ArrayLike, *, v: float = 1.0) -> PosteriorDenoiser:
