@@ -2,7 +2,7 @@
 
 import importlib
 
-from score_sde import analytic, data, guidance, inverse, likelihood, losses, networks, samplers
+from score_sde import analytic, data, flow_map, guidance, inverse, likelihood, losses, networks, samplers
 from score_sde.denoiser import Denoiser, FunctionDenoiser, NetworkDenoiser, prediction
 from score_sde.likelihood import bits_per_dim, decode, encode, log_likelihood
 from score_sde.sde import EDM, SDE, VE, VP, Cosine, FlowMatching, SubVP
@@ -25,6 +25,7 @@ __all__ = [
     "encode",
     "evaluation",
     "experiment",
+    "flow_map",
     "guidance",
     "interop",
     "inverse",

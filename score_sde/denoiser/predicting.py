@@ -148,11 +148,17 @@ class NetworkDenoiser(PredictingDenoiser):
         return dataclasses.replace(self, dropout_keys=keys)
 
     def call(self, x: Sample, t: Float[Array, "batch"], condition: Condition) -> Call:
-        noise_level = self.noise_level or (log_noise_level if self.predicts == "edm" else scaled_time)
-        level = noise_level(self.sde, t).astype(x.dtype)
+        level = noise_level_of(self.predicts, self.noise_level)(self.sde, t).astype(x.dtype)
         if self.predicts == "edm":
             x = x / per_sample(prediction.deviation(self.sde, t, self.sigma_data), x)  # c_in
         return functools.partial(self.network, x, level, condition, dropout_keys=self.dropout_keys)
+
+
+def noise_level_of(
+    predicts: Kind, noise_level: Callable[[SDE, Array], Array] | None = None
+) -> Callable[[SDE, Array], Array]:
+    """The function of a network's input for the time: the given one, or the default of the kind of prediction."""
+    return noise_level or (log_noise_level if predicts == "edm" else scaled_time)
 
 
 def like(x: Sample, output: Array, beside: tuple[str, ...] = ()) -> Sample:

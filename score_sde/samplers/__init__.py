@@ -4,6 +4,7 @@ from score_sde.samplers import grids
 from score_sde.samplers.adaptive import adaptive_sde, ode
 from score_sde.samplers.correctors import AnnealedLangevin, Corrector, Langevin
 from score_sde.samplers.ddim import ddim
+from score_sde.samplers.few_step import few_step
 from score_sde.samplers.generate import generate
 from score_sde.samplers.heun import heun
 from score_sde.samplers.loop import solve
@@ -30,6 +31,7 @@ __all__ = [
     "adaptive_sde",
     "ddim",
     "dpm_solver",
+    "few_step",
     "generate",
     "grids",
     "heun",

@@ -16,6 +16,7 @@ from jaxtyping import Array, Key, PyTree
 
 from score_sde.checks import no_others, require
 from score_sde.denoiser import Condition, Denoiser
+from score_sde.flow_map import FlowMap
 from score_sde.randomness import check_key
 from score_sde.samplers import grids
 from score_sde.samplers.method import Method, make_rows
@@ -25,7 +26,7 @@ from score_sde.samplers.samples import Samples, draw_noise, latents, note_failur
 
 def solve(
     method: Method,
-    model: Denoiser,
+    model: Denoiser | FlowMap,
     key: Key[Array, ""],
     n: int,
     shape: tuple[int, ...],

@@ -64,7 +64,9 @@ def test_a_solver_that_does_not_converge_is_told(workdir, capsys):
     method = {"name": "mmps", "solver": {"name": "gmres", "iterations": 1}, "tolerance": 1e-5}
     (found,) = experiment.restore(config_of(method=method, first=2), workdir, folder="unsolved").values()
     assert found["draws"]["failed draws"] == 4
-    assert "4 of 4 draws failed and count as they are: the state became non-finite, the linear" in capsys.readouterr().out
+    assert (
+        "4 of 4 draws failed and count as they are: the state became non-finite, the linear" in capsys.readouterr().out
+    )
 
 
 def test_a_restoration_without_a_problem_says_what_to_give(workdir):

@@ -4,7 +4,17 @@ A grid is a function (sde, steps) -> times, or an array of times. Pass one as ``
 pass your own array; ``optimised`` finds one for a model and a solver.
 """
 
-from score_sde.samplers.grids.fixed import discrete, given, karras, log_snr, native, published, quadratic, uniform
+from score_sde.samplers.grids.fixed import (
+    angle,
+    discrete,
+    given,
+    karras,
+    log_snr,
+    native,
+    published,
+    quadratic,
+    uniform,
+)
 from score_sde.samplers.grids.optimised import optimised
 from score_sde.samplers.grids.precision import in_double
 from score_sde.samplers.grids.resolve import Grid, Grids, check_times, resolve
@@ -12,6 +22,7 @@ from score_sde.samplers.grids.resolve import Grid, Grids, check_times, resolve
 __all__ = [
     "Grid",
     "Grids",
+    "angle",
     "check_times",
     "discrete",
     "given",

@@ -36,6 +36,11 @@ def log_snr(sde: SDE, steps: int) -> Float[Array | np.ndarray, "points"]:
     return in_double(_log_snr, (sde,), (steps,))
 
 
+def angle(sde: SDE, steps: int) -> Float[Array | np.ndarray, "points"]:
+    """Uniform in arctan(σ/α), from ``t_max_sampling`` to t_min: the grid of flow maps. Two steps meet near σ = α."""
+    return in_double(_angle, (sde,), (steps,))
+
+
 def discrete(sde: SDE, steps: int) -> Float[np.ndarray, "points"]:
     """The times of ``steps + 1`` evenly spaced levels of the DDPM (VP) or SMLD (VE) chain, from the last to the first.
 
@@ -78,6 +83,13 @@ def _karras(sde: SDE, steps: int, rho: float) -> Array:
 def _log_snr(sde: SDE, steps: int) -> Array:
     first, last = sde.log_snr(_ends(sde))
     return _between(sde, jnp.linspace(first, last, steps + 1))
+
+
+def _angle(sde: SDE, steps: int) -> Array:
+    ends = jnp.asarray([sde.t_max_sampling, sde.t_min])
+    first, last = jnp.arctan(jnp.exp(-sde.log_snr(ends) / 2))
+    between = jnp.linspace(first, last, steps + 1)
+    return sde.time_of_log_snr(-2 * jnp.log(jnp.tan(between))).at[0].set(ends[0]).at[-1].set(ends[1])
 
 
 def _ends(sde: SDE) -> Array:
