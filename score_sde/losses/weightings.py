@@ -42,6 +42,16 @@ def truncated_snr(sde: SDE, t: Values) -> Values:
     return jnp.maximum(1.0, jnp.exp(-sde.log_snr(t)))
 
 
+def snr_plus_one(sde: SDE, t: Values) -> Values:
+    """SNR + 1 for the mean, 1 for v = α ε − σ x_0 with α² + σ² = 1 (Salimans & Ho 2022, section 4)."""
+    return 1 + jnp.exp(-sde.log_snr(t))
+
+
+def flow_matching(sde: SDE, t: Values) -> Values:
+    """1 for the velocity α' x_0 + σ' ε (Lipman et al. 2023): (σ' − α' σ/α)² for the noise."""
+    return (sde.sigma_dot(t) - sde.drift_rate(t) * sde.sigma(t)) ** 2
+
+
 def emphasise(weighting: Weighting, times: Times) -> Weighting:
     """w(t) q(t), where q is the density of ``times`` relative to uniform times.
 
