@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from score_sde.checks import require
 from score_sde.parameters import Arrays
 
-__all__ = ["constant", "power"]  # the names allowed in a config
+__all__ = ["constant", "power", "rounds"]  # the names allowed in a config
 
 Decay: TypeAlias = Callable[[Int[Array, ""]], Float[Array, ""]]
 
@@ -39,6 +39,19 @@ def power(width: float) -> Decay:
 
     def decay(n: Int[Array, ""]) -> Float[Array, ""]:
         return (1 - 1 / n) ** (gamma + 1)
+
+    return decay
+
+
+def rounds(every: int) -> Decay:
+    """β_n = 0 at the end of each round of ``every`` steps, else 1: θ̄ is θ as the last round left it, at first θ_0.
+
+    The target of ``losses.few_step.progressive``.
+    """
+    require(every >= 1, f"every = {every}; allowed: 1 or more steps")
+
+    def decay(n: Int[Array, ""]) -> Float[Array, ""]:
+        return jnp.where(n % every == 0, 0.0, 1.0)
 
     return decay
 

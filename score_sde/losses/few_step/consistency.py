@@ -20,7 +20,7 @@ from score_sde.checks import Sample, per_sample, require
 from score_sde.conditions import Condition
 from score_sde.denoiser import Denoiser
 from score_sde.flow_map import FlowMap
-from score_sde.losses.few_step.distances import Distance, mean_squares
+from score_sde.losses.few_step.distances import Distance, mean_squares, pseudo_huber
 from score_sde.losses.few_step.pairs import Pairs, ToData, uniforms
 from score_sde.losses.few_step.parts import along, dropped, noise_of, of_velocity, point_of, velocity
 from score_sde.losses.times import LogNormal
@@ -73,7 +73,7 @@ def easy_consistency(
     k: float = 8.0,
     mean: float = -1.1,
     std: float = 2.0,
-    distance: Distance = mean_squares,
+    distance: Distance = pseudo_huber(),  # noqa: B008
 ) -> Float[Array, "batch"]:
     """Easy consistency tuning: ‖X(x_t, t) − X̄(x_r, r)‖/(σ̃_t − σ̃_r), ln σ̃_t ~ N(mean, std²) (Geng et al. 2025, eq. 18).
 

@@ -20,8 +20,8 @@ def mean_squares(error: Sample) -> Float[Array, "batch"]:
 
 
 def pseudo_huber(c: float | None = None) -> Distance:
-    """√(‖e‖² + c²) − c, by default with c = 0.00054 √d (Song & Dhariwal 2024, section 3.3)."""
-    require(c is None or c > 0, f"c = {c}; allowed: above 0, or None for 0.00054 times the root of the dimension")
+    """√(‖e‖² + c²) − c, by default with c = 0.00054 √d (Song & Dhariwal 2024, section 3.3). c = 0: the norm ‖e‖."""
+    require(c is None or c >= 0, f"c = {c}; allowed: 0 or more, or None for 0.00054 times the root of the dimension")
 
     def distance(error: Sample) -> Float[Array, "batch"]:
         width = 0.00054 * error[0].size ** 0.5 if c is None else c
