@@ -124,16 +124,16 @@ SECTIONS: Mapping[str, Part] = {
         given=("rngs", *FROM_EXAMPLE, "sigmas", "data_in_unit_range"),
     ),
     "denoiser": Part(
-        ("score_sde.denoiser", "score_sde.guidance"),
+        ("score_sde.denoiser", "score_sde.guidance", "score_sde.flow_map"),
         _leads("sde", "network"),
         default="network_denoiser",
         given=("sde", "network", "dropout_keys"),
     ),
     "loss": Part(
-        "score_sde.losses",
+        ("score_sde.losses", "score_sde.losses.few_step"),
         _leads("model", "x0", "keys", "condition"),
         default="denoising",
-        given=("model", "x0", "keys", "condition"),
+        given=("model", "x0", "keys", "condition", "teacher", "target", "step"),
         late=True,
     ),
     "task": Part(
@@ -178,6 +178,9 @@ MANY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"averages": {"ema": {}}}
 NESTED: Mapping[str, Part] = {
     "weighting": Part("score_sde.losses.weightings", default="score_matching", given=("sde", "t"), late=True),
     "times": Part("score_sde.losses.times", _has("quantile", "density"), default="uniform", given=("axis_name",)),
+    "pairs": Part("score_sde.losses.few_step", _has("draw"), default="sorted"),
+    "distance": Part("score_sde.losses.few_step.distances", given=("error",), late=True),
+    "points": Part("score_sde.losses.few_step", _leads("steps", "first", "last")),
     "noise_level": Part("score_sde.denoiser.levels", _leads("sde", "t"), given=("sde", "t"), late=True),
     "rule": Part("score_sde.training.optimizer", _leads("rate"), default="adam", given=("rate",), late=True),
     "predictor": Part("score_sde.samplers.predictors", _has("step")),
@@ -200,5 +203,5 @@ NESTED: Mapping[str, Part] = {
     "method": Part("score_sde.inverse", _draws_posteriors, given=("A", "std", "likelihood", *RUNTIME), late=True),
 }
 """Parameters of any constructor that are themselves parts."""
-OR_NUMBERS = ("time_grid", "scale")
+OR_NUMBERS = ("time_grid", "scale", "points")
 """Those that may also be numbers."""

@@ -12,8 +12,8 @@ from score_sde import devices
 from score_sde.conditions import Condition
 from score_sde.data.batches import take
 from score_sde.data.scaling import DataScaling
-from score_sde.denoiser import Denoiser
 from score_sde.evaluation.evaluator import Batch
+from score_sde.flow_map import Drawable
 from score_sde.samplers.generate import generate
 
 
@@ -50,7 +50,7 @@ def examples(source: Any, batch_size: int = 64) -> Stream:
 
 
 def samples(
-    model: Denoiser,
+    model: Drawable,
     key: Key[Array, ""],
     n: int,
     shape: tuple[int, ...],

@@ -32,10 +32,10 @@ def check(experiment: Experiment) -> None:
     model = jax.eval_shape(experiment.task.init, jax.random.key(0))
     experiment.guided(model, {} if experiment.conditions or experiment.guiding_leaf else None)
     # The exact denoiser of data at 0 replaces the network: it is cheap and defined at all times of every SDE.
-    simple = FunctionDenoiser(experiment.sde, _zero, predicts="data")
+    simple, beside = experiment.task.rehearsal(FunctionDenoiser(experiment.sde, _zero, predicts="data"))
     keys = jax.random.split(jax.random.key(0), 2)
     with _section("config.loss"):
-        jax.eval_shape(lambda keys: experiment.loss()(simple, jnp.zeros((2, *SHAPE)), keys, None), keys)
+        jax.eval_shape(lambda keys: experiment.loss()(simple, jnp.zeros((2, *SHAPE)), keys, None, **beside), keys)
     with _section("config.sampler"):
         jax.eval_shape(lambda key: experiment.sampler(simple, key, 2, SHAPE, condition=None), keys[0])
 

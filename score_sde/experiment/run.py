@@ -14,10 +14,10 @@ from ml_collections import ConfigDict
 from score_sde import checkpoints, evaluation, likelihood
 from score_sde.conditions import Condition
 from score_sde.data import DataScaling, Source
-from score_sde.denoiser import Denoiser
 from score_sde.evaluation import Evaluator, References, Stream, Subject
 from score_sde.experiment.card import Card
 from score_sde.experiment.experiment import Experiment
+from score_sde.flow_map import Drawable
 from score_sde.samplers import Samples
 from score_sde.training.measured import measured_loss
 
@@ -92,7 +92,7 @@ class Run:
         With a condition, the guidance of config.guidance applies; guidance by a bad model always does. A classifier's leaf
         is one of the condition, even of an unconditional model: condition={"label": y}.
         """
-        if not isinstance(self.model, Denoiser):
+        if not isinstance(self.model, Drawable):
             task = self.experiment.task.name.replace("_", " ")
             raise ValueError(
                 f"this run trains a {task}, which has no samples; give the model to what uses it, such as "
@@ -101,7 +101,7 @@ class Run:
         draw = sampler or self.experiment.sampler
         return draw(self.guided(condition), key, n, self.shape, condition=condition, **options)
 
-    def guided(self, condition: Condition) -> Denoiser:
+    def guided(self, condition: Condition) -> Drawable:
         """The model with the guidance of the config under this condition."""
         return self.experiment.guided(self.model, condition)
 

@@ -12,6 +12,7 @@ consistency trajectory models (Kim et al. 2024, eq. 5).
 
 import dataclasses
 from collections.abc import Callable
+from typing import TypeAlias
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -89,6 +90,33 @@ class Diagonal(Denoiser):
 
     def with_dropout(self, keys: Key[Array, "batch"]) -> "Diagonal":
         return dataclasses.replace(self, flow_map=self.flow_map.with_dropout(keys))
+
+
+@dataclasses.dataclass(frozen=True)
+class WithoutDropout(FlowMap):
+    """A map whose dropout no loss can enable."""
+
+    flow_map: FlowMap
+
+    @property
+    def cost(self) -> Cost:
+        return self.flow_map.cost
+
+    @property
+    def only_to_data(self) -> bool:
+        return self.flow_map.only_to_data
+
+    def predict(self, x: Sample, t: ArrayLike, s: ArrayLike, condition: Condition = None) -> tuple[Sample, Sample]:
+        return self.flow_map.predict(x, t, s, condition)
+
+
+def without_dropout(model: FlowMap) -> WithoutDropout:
+    """The map without dropout, for evaluation."""
+    return WithoutDropout(model.sde, model)
+
+
+Drawable: TypeAlias = Denoiser | FlowMap
+"""A model that samples are drawn from."""
 
 
 def slope(f: Callable[[Array], Array], t: ArrayLike, s: ArrayLike) -> Float[Array, "..."]:

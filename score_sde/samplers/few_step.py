@@ -63,8 +63,11 @@ def few_step(
     """
     require(isinstance(model, FlowMap), f"model is a {type(model).__name__}; few_step needs a flow map (ss.flow_map)")
     require(0 <= gamma <= 1, f"gamma = {gamma}; allowed: 0 (the flow) to 1 (all noise is new)")
-    final = options.pop("final", "none")
-    require(final != "denoise", 'final = "denoise" would be one more evaluation, of no use; allowed: "none", "mean"')
+    options.setdefault("final", "none")
+    require(
+        options["final"] != "denoise",
+        'final = "denoise" would be one more evaluation, of no use; allowed: "none", "mean"',
+    )
     given = options.get("time_grid")
     rows = steps if given is None or callable(given) else len(given) - 1  # type: ignore[arg-type]
     require(
@@ -72,4 +75,4 @@ def few_step(
         f"gamma = {gamma} with {rows} steps asks for X(x, t, s) at s > t_min, but a consistency model leads to the data "
         "alone; give gamma=1, or steps=1",
     )
-    return solve(FewStep(float(gamma)), model, key, n, shape, steps, final=final, **options)
+    return solve(FewStep(float(gamma)), model, key, n, shape, steps, **options)

@@ -14,7 +14,8 @@ from jaxtyping import Array, Key
 
 from score_sde import devices
 from score_sde.checks import Nothing, require, some_of
-from score_sde.denoiser import Condition, Denoiser, check_condition
+from score_sde.denoiser import Condition, check_condition
+from score_sde.flow_map import Drawable
 from score_sde.progress import Progress, compiling
 from score_sde.randomness import check_key
 from score_sde.samplers.multistep import dpm_solver
@@ -22,7 +23,7 @@ from score_sde.samplers.samples import Samples
 
 
 def generate(
-    model: Denoiser,
+    model: Drawable,
     key: Key[Array, ""],
     n: int,
     shape: tuple[int, ...],

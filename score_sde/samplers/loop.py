@@ -15,8 +15,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Key, PyTree
 
 from score_sde.checks import no_others, require
-from score_sde.denoiser import Condition, Denoiser
-from score_sde.flow_map import FlowMap
+from score_sde.denoiser import Condition
+from score_sde.flow_map import Drawable
 from score_sde.randomness import check_key
 from score_sde.samplers import grids
 from score_sde.samplers.method import Method, make_rows
@@ -26,7 +26,7 @@ from score_sde.samplers.samples import Samples, draw_noise, latents, note_failur
 
 def solve(
     method: Method,
-    model: Denoiser | FlowMap,
+    model: Drawable,
     key: Key[Array, ""],
     n: int,
     shape: tuple[int, ...],

@@ -2,5 +2,6 @@
 
 from score_sde.tasks.classifier import Classifier
 from score_sde.tasks.diffusion import Diffusion
+from score_sde.tasks.distillation import Distillation
 
-__all__ = ["Classifier", "Diffusion"]
+__all__ = ["Classifier", "Diffusion", "Distillation"]

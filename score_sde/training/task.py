@@ -98,6 +98,12 @@ class Task:
         """The memory for the next step."""
         return context.memory
 
+    def rehearsal(self, denoiser: Any) -> tuple[Any, Mapping[str, Any]]:
+        """(a cheap model of the kind that is trained, made of a denoiser; what a loss function is given beside the batch):
+        with these a config's loss and sampler are checked before the first step.
+        """
+        return denoiser, {}
+
     def evaluators(self) -> Mapping[str, Any]:
         """The default evaluators, which a config may replace; see ``score_sde.evaluation``."""
         return {}

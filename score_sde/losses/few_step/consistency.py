@@ -41,23 +41,23 @@ def consistency(
     teacher: Denoiser | None = None,
     target: FlowMap | None = None,
     step: ArrayLike = 0,
-    levels: int | Numbers = 18,
+    points: int | Numbers = 18,
     rho: float = 7.0,
-    solver: Literal["euler", "heun"] = "heun",
+    order: Literal[1, 2] = 2,
     distance: Distance = mean_squares,
 ) -> Float[Array, "batch"]:
-    """‖X(x_t, t) − X̄(x_r, r)‖ with t and r neighbours among ``levels``, evenly drawn (Song et al. 2023, algorithms 2, 3).
+    """‖X(x_t, t) − X̄(x_r, r)‖ with t and r neighbours among ``points`` levels (Song et al. 2023, algorithms 2 and 3).
 
-    With a teacher x_r is a step of its flow by ``solver``; without one, x_0 and ε serve, which is training. ``target``: X̄,
-    by default the student itself without gradient. ``levels``: a number, or a function of the step such as
-    ``doubling(...)``; they are spaced as ``grids.karras``. Between them the map is biased, by first order in their
-    distance for training and "euler", by second for "heun".
+    With a teacher x_r is a step of its flow, by Euler's or Heun's method (``order``); without one, x_0 and ε serve, which is
+    training. ``target``: X̄, by default the student itself without gradient. ``points``: a number, or a function of the step
+    such as ``doubling(...)``; they are spaced as ``grids.karras``. Between them the map is biased, by first order in their
+    distance for training and Euler's method, by second for Heun's.
     """
     sde = model.sde
-    number = levels(step) if callable(levels) else jnp.asarray(levels)
+    number = points(step) if callable(points) else jnp.asarray(points)
     i = jnp.floor(uniforms(keys)[0] * (number - 1))  # 0 is the noisiest level
     t, r = (level_time(sde, (i + k) / (number - 1), rho) for k in (0, 1))
-    return _between(model, x0, keys, condition, t, r, teacher, target, solver, distance)
+    return _between(model, x0, keys, condition, t, r, teacher, target, order, distance)
 
 
 def easy_consistency(
@@ -86,7 +86,7 @@ def easy_consistency(
     sigma_r = nearer_level(sigma_t, jnp.asarray(step) // every, q, k)
     lowest = jnp.exp(-sde.log_snr(jnp.asarray(sde.t_min)) / 2)
     r = jnp.where(sigma_r <= lowest, sde.t_min, sde.time_of_log_snr(-2 * jnp.log(jnp.maximum(sigma_r, lowest))))
-    error = _between(model, x0, keys, condition, t, r, None, target, "euler", distance)
+    error = _between(model, x0, keys, condition, t, r, None, target, 1, distance)
     return error / (sigma_t - jnp.maximum(sigma_r, 0))
 
 
@@ -131,11 +131,11 @@ def growing(steps: int, first: int = 2, last: int = 150) -> Numbers:
     """N(k) = ⌈√(k/K ((last + 1)² − first²) + first²) − 1⌉ + 1 (Song et al. 2023, appendix C)."""
     require(steps >= 1 and 2 <= first <= last, f"steps = {steps}, first = {first}, last = {last}: 2 <= first <= last")
 
-    def levels(step: ArrayLike) -> Values:
+    def points(step: ArrayLike) -> Values:
         part = jnp.asarray(step) / steps
         return jnp.ceil(jnp.sqrt(part * ((last + 1) ** 2 - first**2) + first**2) - 1) + 1
 
-    return levels
+    return points
 
 
 def doubling(steps: int, first: int = 10, last: int = 1280) -> Numbers:
@@ -143,10 +143,10 @@ def doubling(steps: int, first: int = 10, last: int = 1280) -> Numbers:
     require(steps >= 1 and 2 <= first <= last, f"steps = {steps}, first = {first}, last = {last}: 2 <= first <= last")
     each = max(int(steps / (jnp.floor(jnp.log2(last / first)) + 1)), 1)
 
-    def levels(step: ArrayLike) -> Values:
+    def points(step: ArrayLike) -> Values:
         return jnp.minimum(first * 2.0 ** (jnp.asarray(step) // each), last) + 1
 
-    return levels
+    return points
 
 
 def level_time(sde: SDE, part: Values, rho: float) -> Values:
@@ -157,7 +157,7 @@ def level_time(sde: SDE, part: Values, rho: float) -> Values:
     return jnp.where(part <= 0, ends[0], jnp.where(part >= 1, ends[1], t))
 
 
-def _between(model, x0, keys, condition, t, r, teacher, target, solver, distance) -> Float[Array, "batch"]:
+def _between(model, x0, keys, condition, t, r, teacher, target, order, distance) -> Float[Array, "batch"]:
     """The distance of X at two points of one way."""
     sde = model.sde
     target = jax.lax.stop_gradient(model) if target is None else target
@@ -167,19 +167,19 @@ def _between(model, x0, keys, condition, t, r, teacher, target, solver, distance
     if teacher is None:
         x_r = sde.perturb(x0, r, noise)
     else:
-        x_r = jax.lax.stop_gradient(_step(teacher, x_t, t, r, condition, solver))
+        x_r = jax.lax.stop_gradient(_step(teacher, x_t, t, r, condition, order))
     aim = jax.lax.stop_gradient(target(x_r, r, end, condition))
     return distance(model(x_t, t, end, condition) - aim)
 
 
-def _step(teacher: Denoiser, x_t: Sample, t: Values, r: Values, condition: Condition, solver: str) -> Sample:
+def _step(teacher: Denoiser, x_t: Sample, t: Values, r: Values, condition: Condition, order: int) -> Sample:
     """A step of y = x/α along dy/dσ̃ = ε̂."""
-    require(solver in ("euler", "heun"), f'solver = {solver!r}; allowed: "euler", "heun"')
+    require(order in (1, 2), f"order = {order}; allowed: 1 (Euler), 2 (Heun)")
     sde = teacher.sde
     size = per_sample(jnp.exp(-sde.log_snr(r) / 2) - jnp.exp(-sde.log_snr(t) / 2), x_t)
     alpha_r, y = per_sample(sde.alpha(r), x_t), x_t / per_sample(sde.alpha(t), x_t)
     slope = teacher.noise(x_t, t, condition)
     ahead = alpha_r * (y + size * slope)
-    if solver == "euler":
+    if order == 1:
         return ahead
     return alpha_r * (y + size * (slope + teacher.noise(ahead, r, condition)) / 2)

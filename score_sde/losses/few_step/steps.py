@@ -84,7 +84,7 @@ def shortcut(
     reached = target(target(at.x, at.t, m, condition), m, s, condition)
     two = pair_through(sde, at.x, at.t, reached, s)
     one = (x0, at.noise) if teacher is None else teacher.predict(at.x, at.t, condition)
-    aim = tuple(jnp.where(per_sample(near, x0), a, b) for a, b in zip(one, two, strict=True))
+    aim = jax.tree.map(lambda a, b: jnp.where(per_sample(near, x0), a, b), one, two)
     found = model.predict(at.x, at.t, jnp.where(near, at.t, at.s), condition)
     return distance(of_pair(sde, at.t, found, jax.lax.stop_gradient(aim), weighting))
 

@@ -112,7 +112,7 @@ def test_consistency_models(name, given):
     levels = cases("consistency", "karras_losses.npz")[name]["num_scales"]
     given((stored[f"{name}/indices"] + 0.5) / (levels - 1), last(stored["noise"]))
     teacher = ss.NetworkDenoiser(EDM, net(stored, "teacher", 0.01), predicts="edm", noise_level=torch_level)
-    options = {"target": Boundary(EDM, net(stored, "target", 0.01), torch_level), "levels": levels}
+    options = {"target": Boundary(EDM, net(stored, "target", 0.01), torch_level), "points": levels}
     options["teacher"] = teacher if name == "cd_l2" else None
     x0 = last(stored["x_start"])
     keys = jax.random.split(jax.random.key(0), len(x0))
@@ -129,7 +129,7 @@ def test_consistency_models_in_jax(name, given):
     levels = cases("consistency", "jcm_losses.npz")[name]["num_scales"]
     given((stored[f"{name}/draw_0_randint"] + 0.5) / (levels - 1), jnp.asarray(stored[f"{name}/draw_1_normal"]))
     teacher = ss.NetworkDenoiser(EDM, net(stored, "teacher", 10.0), predicts="edm", noise_level=jax_level)
-    options = {"target": Boundary(EDM, net(stored, "target", 10.0), jax_level), "levels": levels}
+    options = {"target": Boundary(EDM, net(stored, "target", 10.0), jax_level), "points": levels}
     options["teacher"] = teacher if name.startswith("cd") else None
     x0 = jnp.asarray(stored["image"])
     keys = jax.random.split(jax.random.key(0), len(x0))

@@ -1,4 +1,4 @@
-"""Consistency models as flow maps to the data (Song et al. 2023): f(x_t, t) = X(x_t, t, t_min)."""
+"""Denoisers as flow maps: the step of DDIM, and consistency models (Song et al. 2023), f(x_t, t) = X(x_t, t, t_min)."""
 
 import dataclasses
 
@@ -14,14 +14,25 @@ from score_sde.flow_map.base import FlowMap
 
 
 @dataclasses.dataclass(frozen=True)
-class Consistency(FlowMap):
-    """A flow map to t_min alone, made by ``consistency``."""
+class OneStep(FlowMap):
+    """A denoiser that pays no heed to s, made by ``ddim``."""
 
     model: Denoiser
 
     @property
     def cost(self) -> Cost:
         return self.model.cost
+
+    def predict(self, x: Sample, t: ArrayLike, s: ArrayLike, condition: Condition = None) -> tuple[Sample, Sample]:
+        return self.model.predict(x, jnp.asarray(t), condition)
+
+    def with_dropout(self, keys: Key[Array, "batch"]) -> "OneStep":
+        return dataclasses.replace(self, model=self.model.with_dropout(keys))
+
+
+@dataclasses.dataclass(frozen=True)
+class Consistency(OneStep):
+    """A flow map to t_min alone, made by ``consistency``."""
 
     @property
     def only_to_data(self) -> bool:
@@ -34,10 +45,12 @@ class Consistency(FlowMap):
             f"s = {np.max(asked):g}; a consistency model leads to the data alone, s = t_min = {self.sde.t_min:g}. Between "
             "steps, sample with few_step(…, gamma=1), which adds the noise again",
         )
-        return self.model.predict(x, jnp.asarray(t), condition)
+        return super().predict(x, t, s, condition)
 
-    def with_dropout(self, keys: Key[Array, "batch"]) -> "Consistency":
-        return dataclasses.replace(self, model=self.model.with_dropout(keys))
+
+def ddim(model: Denoiser) -> OneStep:
+    """The flow map α_s x̂ + σ_s ε̂ that a denoiser is by itself: exact as s → t, and a step of DDIM."""
+    return OneStep(model.sde, model)
 
 
 def consistency(model: Denoiser) -> Consistency:
