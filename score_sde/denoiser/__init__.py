@@ -3,7 +3,7 @@
 from score_sde.conditions import Condition
 from score_sde.denoiser.base import Cost, Denoiser
 from score_sde.denoiser.chains import ddpm_chain, smld_chain
-from score_sde.denoiser.levels import ddpm_label, log_noise_level, scaled_time, sigma_level, smld_label
+from score_sde.denoiser.levels import angle_level, ddpm_label, log_noise_level, scaled_time, sigma_level, smld_label
 from score_sde.denoiser.predicting import FunctionDenoiser, Network, NetworkDenoiser, as_tree, check_condition
 from score_sde.denoiser.wrapper import WithoutDropout, Wrapper, without_dropout
 
@@ -16,6 +16,7 @@ __all__ = [
     "NetworkDenoiser",
     "WithoutDropout",
     "Wrapper",
+    "angle_level",
     "as_tree",
     "check_condition",
     "ddpm_chain",

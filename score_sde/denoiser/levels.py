@@ -11,6 +11,11 @@ def scaled_time(sde: SDE, t: Array) -> Array:
     return 999.0 * t / sde.t_max
 
 
+def angle_level(sde: SDE, t: Array) -> Array:
+    """2/π arctan(σ/α), from 0 to 1: smooth in t for every SDE, for networks that are differentiated by time."""
+    return jnp.arctan(jnp.exp(-sde.log_snr(t) / 2)) * 2 / jnp.pi
+
+
 def sigma_level(sde: SDE, t: Array) -> Array:
     """σ(t): the original's continuous VE networks."""
     return sde.sigma(t)

@@ -8,17 +8,20 @@ estimated and cancel in the expectation.
 
 from score_sde.losses.denoising import denoising, denoising_at, discrete, discrete_at, drop_condition
 from score_sde.losses.held_out import levels, per_level
-from score_sde.losses.times import LogitNormal, LogNormal, LogSNRUniform, Stratified, Times, Uniform
+from score_sde.losses.times import AngleUniform, LogitNormal, LogNormal, LogSNRUniform, Stratified, Times, Uniform
 from score_sde.losses.weightings import (
     edm,
     emphasise,
+    flow_matching,
     likelihood,
     min_snr,
     score_matching,
+    snr_plus_one,
     truncated_snr,
 )
 
 __all__ = [
+    "AngleUniform",
     "LogNormal",
     "LogSNRUniform",
     "LogitNormal",
@@ -32,10 +35,12 @@ __all__ = [
     "drop_condition",
     "edm",
     "emphasise",
+    "flow_matching",
     "levels",
     "likelihood",
     "min_snr",
     "per_level",
     "score_matching",
+    "snr_plus_one",
     "truncated_snr",
 ]

@@ -67,6 +67,24 @@ class LogSNRUniform:
 
 
 @dataclasses.dataclass(frozen=True)
+class AngleUniform:
+    """θ = arctan(σ/α) ~ U: uniform along the arc cos θ x_0 + sin θ ε of x_t/√(α² + σ²) (Salimans & Ho 2022, section 4)."""
+
+    def quantile(self, sde: SDE, u: Values) -> Values:
+        first, last = self._span(sde)
+        return _inside(sde, sde.time_of_log_snr(-2 * jnp.log(jnp.tan(first + (last - first) * u))))
+
+    def density(self, sde: SDE, t: Values) -> Values:
+        first, last = self._span(sde)
+        ratio = jnp.exp(-sde.log_snr(t) / 2)  # σ/α = tan θ
+        return -derivative(sde.log_snr, t) / 2 * ratio / (1 + ratio**2) / (last - first)
+
+    def _span(self, sde: SDE) -> tuple[Values, Values]:
+        high, low = _log_snr_span(sde)
+        return jnp.arctan(jnp.exp(-high / 2)), jnp.arctan(jnp.exp(-low / 2))
+
+
+@dataclasses.dataclass(frozen=True)
 class LogNormal:
     """ln(σ/α) ~ N(mean, std²), truncated to the span (Karras et al. 2022, Table 1)."""
 

@@ -16,6 +16,7 @@ TRUTH = ss.analytic.GaussianMixture(jnp.zeros((1, DIMENSIONS)), [STD])
 TIMES = {
     "uniform": ss.losses.Uniform(),
     "log-snr": ss.losses.LogSNRUniform(),
+    "angle": ss.losses.AngleUniform(),
     "log-normal": ss.losses.LogNormal(-0.5, 2.0),
     "logit-normal": ss.losses.LogitNormal(0.0, 1.5),
 }
@@ -24,6 +25,8 @@ WEIGHTINGS = {
     "likelihood": ss.losses.likelihood,
     "min-snr": ss.losses.min_snr(5.0),
     "truncated snr": ss.losses.truncated_snr,
+    "SNR + 1": ss.losses.snr_plus_one,
+    "flow matching": ss.losses.flow_matching,
     "edm": ss.losses.edm(0.5, -0.5, 2.0),
 }
 
