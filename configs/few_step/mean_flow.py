@@ -3,8 +3,8 @@
 apt-get install dataset-fashion-mnist
 python main.py --config=configs/few_step/mean_flow.py --workdir=runs/mean_flow
 
-A loss that differentiates by time needs a smooth embedding of it. Squared errors instead of the adaptive weight of the paper,
-which biases the map (tests/losses/few_step).
+A loss that differentiates by time needs a smooth embedding of it. The errors are squared: the adaptive weight of the paper
+biases the map (tests/losses/few_step).
 """
 
 from ml_collections import ConfigDict

@@ -105,6 +105,20 @@ def schedule_free(
     return optax.contrib.schedule_free(optax.adamw(rate, b1=0.0, b2=b2, weight_decay=weight_decay), rate, b1=b1)
 
 
+def in_turns(
+    rate: Schedule, *, slow: str, every: int = 6, b1: float = 0.0, b2: float = 0.999, eps: float = 1e-8
+) -> optax.GradientTransformation:
+    """Two Adams: parameters with a match of ``slow`` in their name move in the last of ``every`` steps, the others in the
+    rest. For two models that play against each other, as in ``tasks.DistributionMatching``.
+    """
+    search, players = (
+        re.compile(slow).search,
+        {name: optax.adam(rate, b1=b1, b2=b2, eps=eps) for name in ("slow", "fast")},
+    )
+    turns = {"slow": turn(1, of=every), "fast": turn(-1, of=every)}
+    return alternate(players, lambda name: "slow" if search(name) else "fast", turns)
+
+
 def optimizer(
     rule: Callable[[Schedule], optax.GradientTransformation] = adam,
     *,
