@@ -34,6 +34,8 @@ class Leaf:
     classes    the number of classes of labels 0 ... classes − 1, which is then also the null value
     null       the value that means "no condition": a number that fills the leaf
     dropout    the fraction of training examples with the null value instead; leaves are dropped together
+    between    (low, high): a number that no example has, such as a scale of guidance; in training it is drawn evenly
+               between the two, elsewhere it is ``null`` unless given
     spatial    whether it is on the same grid as x, and is flipped and cropped with it
     encoder    a function from the entries (batch, ...) to the leaf. Its arrays are frozen
     """
@@ -42,12 +44,17 @@ class Leaf:
     classes: int | None = dataclasses.field(default=None, metadata={"static": True})
     null: int | float | None = dataclasses.field(default=None, metadata={"static": True})
     dropout: int | float = dataclasses.field(default=0.1, metadata={"static": True})
+    between: tuple[float, float] | None = dataclasses.field(default=None, metadata={"static": True})
     spatial: bool = dataclasses.field(default=False, metadata={"static": True})
     encoder: Callable[[Any], Array] | None = None
 
     def __post_init__(self):
         require(0 <= self.dropout <= 1, f"dropout = {self.dropout}; allowed: 0 to 1, the share of examples")
         require(self.classes is None or self.classes >= 1, f"classes = {self.classes}; allowed: 1 or more")
+        require(
+            self.between is None or (self.between[0] <= self.between[1] and self.null is not None),
+            f"between = {self.between} with null = {self.null}; allowed: (low, high), and a null value beside it",
+        )
         require(
             self.classes is None or self.null is None or self.null == self.classes,
             f"null = {self.null} beside classes = {self.classes}: the null value of a label is the number of classes; "
@@ -79,7 +86,8 @@ class Conditions:
 
     def entries(self, *, spatial: bool = False) -> tuple[str, ...]:
         """The entries of an example used by the leaves; with ``spatial``, only by spatial leaves."""
-        found = [leaf.key or name for name, leaf in self.leaves.items() if leaf.spatial or not spatial]
+        made = {name: leaf for name, leaf in self.leaves.items() if leaf.between is None}
+        found = [leaf.key or name for name, leaf in made.items() if leaf.spatial or not spatial]
         return tuple(dict.fromkeys(found))
 
     def of(self, examples: Mapping[str, Any]) -> Condition:
@@ -89,7 +97,8 @@ class Conditions:
         return {name: self._encoded(name, examples) for name in self.leaves}
 
     def dropped(self, condition: Condition, keys: Key[Array, "batch"]) -> Condition:
-        """The condition of training examples, with null values in a random fraction of them (Ho & Salimans 2021).
+        """The condition of training examples, with null values in a random fraction of them (Ho & Salimans 2021), and with
+        the numbers that are drawn.
 
         One random number per example is used for all leaves, so leaves with equal dropout are dropped together.
         """
@@ -133,6 +142,8 @@ class Conditions:
     def _encoded(self, name: str, examples: Mapping[str, Any]) -> Any:
         leaf = self.leaves[name]
         key = leaf.key or name
+        if leaf.between is not None and key not in examples:
+            return jnp.full(len(next(iter(examples.values()))), float(leaf.null or 0.0))
         require(
             key in examples,
             f"condition {name!r} is made from the entry {key!r} of an example, which the data lack; they have "
@@ -142,6 +153,9 @@ class Conditions:
 
     def _dropped(self, name: str, values: Array, keys: Key[Array, "batch"]) -> Array:
         leaf = self.leaves[name]
+        if leaf.between is not None:
+            low, high = leaf.between
+            return for_each(keys, Purpose.NUMBER, lambda key: jax.random.uniform(key, (), minval=low, maxval=high))
         if leaf.dropout == 0:
             return values
         require(leaf.empty is not None, f"condition {name!r} has dropout = {leaf.dropout}, but no null value; set null")

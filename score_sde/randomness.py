@@ -28,6 +28,7 @@ class Purpose(IntEnum):
     CONDITION = 3  # the dropping of conditions
     DEQUANTIZATION = 4
     SECOND = 5  # keys for a second time and noise of the same example
+    NUMBER = 6  # leaves of a condition that are drawn
 
 
 INITIALISATION = 0x1217  # also the key of step 4631, but examples fold that twice more: no draw is shared

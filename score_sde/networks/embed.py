@@ -1,7 +1,7 @@
 """Embeddings of a network's other inputs: the noise level and optionally a class, as one vector per example."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -104,6 +104,23 @@ def embed_levels(
     if level.ndim == 1 or second is None:
         return first(level)
     return first(level[:, 0]) + second(level[:, 1])
+
+
+def embed_numbers(
+    names: Sequence[str], embeddings: Sequence[NoiseEmbedding], condition: Mapping[str, Array] | None, batch: int
+) -> list[Float[Array, "batch out_features"]]:
+    """The embeddings of numbers in the condition, (batch,) each."""
+    found = []
+    for name, embedding in zip(names, embeddings, strict=True):
+        if condition is None or name not in condition or jnp.shape(condition[name]) != (batch,):
+            has = (
+                "is missing"
+                if condition is None or name not in condition
+                else f"has shape {jnp.shape(condition[name])}"
+            )
+            raise ValueError(f"condition[{name!r}] {has}; the network is told a number for each example, ({batch},)")
+        found.append(embedding(jnp.asarray(condition[name], jnp.float32)))
+    return found
 
 
 class ClassEmbedding(nnx.Module):

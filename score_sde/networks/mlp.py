@@ -23,7 +23,7 @@ from score_sde.networks.checks import (
     flat_size,
     labels_of,
 )
-from score_sde.networks.embed import ClassEmbedding, Dense, NoiseEmbedding, embed_levels
+from score_sde.networks.embed import ClassEmbedding, Dense, NoiseEmbedding, embed_levels, embed_numbers
 
 
 class _VectorNetwork(nnx.Module):
@@ -41,6 +41,7 @@ class _VectorNetwork(nnx.Module):
         nonlinearity: str = "swish",
         num_classes: int | None = None,
         second_level: bool = False,
+        numbers: Sequence[str] = (),
         init_scale: int | float = 1.0,
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
@@ -76,6 +77,8 @@ class _VectorNetwork(nnx.Module):
         self.layers = nnx.List(self._layer(width, activation, dropout, i, **layout) for i in range(depth))
         self.dense_out = Dense(width, size, init_scale=init_scale, **layout)
         self.second_embedding = noise_embedding(silent=True) if second_level else None
+        self.number_embeddings = nnx.List(noise_embedding(silent=True) for _ in numbers)
+        self.numbers = tuple(numbers)
         self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
         self.activation = activation
 
@@ -95,6 +98,8 @@ class _VectorNetwork(nnx.Module):
         seeds = dropout_seeds(dropout_keys)
         with jax.named_scope("noise_embedding"):
             embedding = embed_levels(self.noise_embedding, self.second_embedding, noise_level)
+            for number in embed_numbers(self.numbers, self.number_embeddings, condition, x.shape[0]):
+                embedding = embedding + number
             if self.class_embedding is None:
                 check_no_label(condition)
             else:

@@ -30,7 +30,7 @@ from score_sde.networks.checks import (
     labels_of,
     usual_levels,
 )
-from score_sde.networks.embed import ClassEmbedding, NoiseEmbedding, embed_levels
+from score_sde.networks.embed import ClassEmbedding, NoiseEmbedding, embed_levels, embed_numbers
 from score_sde.networks.levels import remembering
 from score_sde.networks.parts import Parts
 
@@ -56,6 +56,8 @@ class NCSNpp(nnx.Module):
     data_in_unit_range    x is in [0, 1], and the network uses 2x − 1
     second_level          accept two noise levels, ``noise_level`` (batch, 2): t and s of a flow map. The second has no
                           effect at initialisation
+    numbers               names of leaves of the condition that are a number for each example, such as a scale of guidance.
+                          They have no effect at initialisation
     out_channels          the channels of the output, by default those of x; a denoiser names them (``beside``)
     num_classes           class-conditional: ``condition={"label": y}``; y = num_classes, or no condition: no class
     dtype                 the dtype of the computation; parameters, normalisation and softmax stay in float32
@@ -94,6 +96,7 @@ class NCSNpp(nnx.Module):
         num_classes: int | None = None,
         norm_groups: int | None = None,
         second_level: bool = False,
+        numbers: Sequence[str] = (),
         out_channels: int | None = None,
         spatial_dims: int = 2,
         dtype: Any = jnp.float32,
@@ -126,8 +129,10 @@ class NCSNpp(nnx.Module):
         attn_resolutions = usual[1] if attn_resolutions is None else attn_resolutions
         check_each("ch_mult", ch_mult)
         check_taps(fir_kernel)
-        if second_level and not conditional:
-            raise ValueError("second_level = True, but conditional = False: the network is told no noise level")
+        if (second_level or numbers) and not conditional:
+            raise ValueError(
+                "second_level or numbers are set, but conditional = False: the network is told no noise level"
+            )
         resolutions = check_levels(image_size, spatial_dims, len(ch_mult), attn_resolutions)
         attended = [resolution in attn_resolutions for resolution in resolutions]
         width = 4 * nf
@@ -169,6 +174,8 @@ class NCSNpp(nnx.Module):
         self.up, h = parts.way_up(nf, ch_mult, num_res_blocks, attended, kept)
         self.head = None if progressive == "output_skip" else parts.head(h, out_channels)
         self.second_embedding = NoiseEmbedding(nf, width, silent=True, **noise) if second_level else None
+        self.number_embeddings = nnx.List(NoiseEmbedding(nf, width, silent=True, **noise) for _ in numbers)
+        self.numbers = tuple(numbers)
         self.resblock_type = resblock_type
         self.embedding_type = embedding_type
         self.channels = channels
@@ -232,6 +239,8 @@ class NCSNpp(nnx.Module):
         told = None
         if self.noise_embedding is not None:
             told = embed_levels(self.noise_embedding, self.second_embedding, noise_level)
+            for number in embed_numbers(self.numbers, self.number_embeddings, condition, noise_level.shape[0]):
+                told = told + number
         if self.class_embedding is None:
             check_no_label(condition)
             return told

@@ -6,12 +6,13 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from score_sde.checks import require
-from score_sde.conditions import Conditions
+from score_sde.checks import Sample, require
+from score_sde.conditions import Condition, Conditions
 from score_sde.data.scaling import DataScaling
-from score_sde.denoiser import Denoiser
+from score_sde.denoiser import Cost, Denoiser, Wrapper
 from score_sde.evaluation import HeldOutLoss
 from score_sde.flow_map import FlowMap, NetworkFlowMap, ddim, student_of, without_dropout
 from score_sde.guidance import classifier_free
@@ -20,13 +21,31 @@ from score_sde.tasks.examples import prepared
 from score_sde.training.task import Batch, Context, Task
 
 
+@dataclasses.dataclass(frozen=True)
+class GuidedByLeaf(Wrapper):
+    """The model with classifier-free guidance by the scale that a leaf of the condition holds."""
+
+    leaf: str = dataclasses.field(metadata={"static": True})
+    null: Mapping[str, int | float]
+
+    @property
+    def cost(self) -> Cost:
+        return self.model.cost + self.model.cost
+
+    def predict(self, x: Sample, t: ArrayLike, condition: Condition = None) -> tuple[Sample, Sample]:
+        told = {name: value for name, value in condition.items() if name != self.leaf}
+        return classifier_free(self.model, condition[self.leaf], null=self.null).predict(x, t, told)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Distillation(Task):
     """A flow map and a loss (flow_map, x0, keys, condition, *, teacher, target, step) -> (batch,), of which it is given
     those of the last three that it takes.
 
     teacher    a denoiser, frozen; the student begins with its weights, as its step of DDIM, unless ``begin`` is False
-    guidance   the scale of classifier-free guidance of the teacher: the student learns the guided flow
+    guidance   the scale of classifier-free guidance of the teacher: the student learns the guided flow. Or the name of a
+               leaf that holds the scale of each example: the student, whose network.numbers name it too, learns all
+               (Meng et al. 2023): config.conditions.guidance = {"between": (1, 4), "null": 1.0}
     target     the average that is the loss's target; by default the student itself, without gradient
     """
 
@@ -34,14 +53,18 @@ class Distillation(Task):
     loss_function: Callable[..., Float[Array, "batch"]] = lagrangian
     teacher: Denoiser | None = None
     begin: bool = True
-    guidance: float = 1.0
+    guidance: float | str = 1.0
     target: str | None = None
     scaling: DataScaling = DataScaling(levels=None)
     conditions: Conditions = Conditions()
 
     def __post_init__(self):
         require(
-            self.guidance == 1 or (self.teacher is not None and bool(self.conditions.null)),
+            not isinstance(self.guidance, str) or self.guidance in self.conditions.leaves,
+            f"guidance = {self.guidance!r} is no leaf of the condition; give a number, or a leaf of config.conditions",
+        )
+        require(
+            self.guidance == 1 or (self.teacher is not None and bool(self._null)),
             f"guidance = {self.guidance} is of a teacher with conditions that it may be told or not; this one has none",
         )
 
@@ -93,7 +116,14 @@ class Distillation(Task):
         teacher = frozen.get("teacher")
         if teacher is None or self.guidance == 1:
             return teacher
-        return classifier_free(teacher, self.guidance, null=self.conditions.null)
+        if isinstance(self.guidance, str):
+            return GuidedByLeaf(teacher.sde, teacher, self.guidance, self._null)
+        return classifier_free(teacher, self.guidance, null=self._null)
+
+    @property
+    def _null(self) -> dict[str, int | float]:
+        """The null values of the teacher's leaves."""
+        return {name: value for name, value in self.conditions.null.items() if name != self.guidance}
 
     @functools.cached_property
     def _takes(self) -> Mapping[str, inspect.Parameter]:

@@ -47,5 +47,22 @@ def test_bad_input():
         one(X, BOTH)
     with pytest.raises(ValueError, match=r"shape \(3, 3\).*or two, \(3, 2\)"):
         two(X, jnp.ones((3, 3)))
-    with pytest.raises(ValueError, match="second_level = True, but conditional = False"):
+    with pytest.raises(ValueError, match="second_level or numbers are set, but conditional = False"):
         NETWORKS["ncsnpp"](second_level=True, conditional=False, rngs=nnx.Rngs(0))
+
+
+def test_numbers_begin_without_effect_and_have_a_gradient():
+    network, told = NETWORKS["mlp"](numbers=("guidance",), rngs=nnx.Rngs(0)), {"guidance": jnp.array([1.0, 2.0, 5.0])}
+    plain = NETWORKS["mlp"](rngs=nnx.Rngs(0))
+    np.testing.assert_allclose(network(X, T, told), plain(X, T), rtol=1e-6)
+    graph, params, rest = nnx.split(network, nnx.Param, ...)
+    gradient = jax.grad(lambda params: jnp.mean(nnx.merge(graph, params, rest)(X, T, told) ** 2))(params)
+    assert float(jnp.abs(gradient["number_embeddings"][0]["dense_1"]["kernel"][...]).max()) > 0
+
+
+def test_a_number_that_is_missing_is_told():
+    network = NETWORKS["mlp"](numbers=("guidance",), rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"condition\['guidance'\] is missing; the network is told a number for each"):
+        network(X, T)
+    with pytest.raises(ValueError, match=r"has shape \(\); the network is told a number for each example, \(3,\)"):
+        network(X, T, {"guidance": jnp.asarray(2.0)})

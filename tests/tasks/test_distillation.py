@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 import score_sde as ss
+from score_sde.conditions import Conditions, Leaf
+from score_sde.tasks import Distillation
+from score_sde.training.task import Context
 from tests.training import toy
 
 KEY = jax.random.key(0)
@@ -106,26 +109,48 @@ def test_a_loss_without_its_teacher_says_so(tmp_path):
         ss.train(student({"name": "lagrangian"}), tmp_path / "student")
 
 
-def test_the_guided_flow_of_a_teacher_by_class():
-    """One step at w: the student's target is the velocity of classifier-free guidance."""
-    from score_sde.conditions import Conditions, Leaf
-    from score_sde.tasks import Distillation
-    from score_sde.training.task import Context
-
+@pytest.mark.parametrize("guidance", [3.0, "guidance"])
+def test_the_guided_flow_of_a_teacher_by_class(guidance):
+    """The student's target is the velocity of classifier-free guidance, at one scale or at that of each example."""
     sde = ss.FlowMatching()
 
     def told(x, level, condition=None, *, dropout_keys=None):
         return jnp.where(condition["label"][:, None] == 1, 2.0, 0.0) * jnp.ones_like(x)
 
-    teacher = ss.NetworkDenoiser(sde, told, predicts="velocity")
-    conditions = Conditions({"label": Leaf(classes=2)})
-    seen = []
+    leaves = {"label": Leaf(classes=2, dropout=0.0)}
+    if guidance == "guidance":
+        leaves["guidance"] = Leaf(between=(2.0, 4.0), null=1.0)
+    teacher, conditions, seen = ss.NetworkDenoiser(sde, told, predicts="velocity"), Conditions(leaves), []
 
     def loss(model, x0, keys, condition=None, *, teacher=None):
-        seen.append(teacher.velocity(x0, 0.5, condition))
+        seen.append((teacher.velocity(x0, 0.5, condition), condition))
         return jnp.zeros(len(x0))
 
-    task = Distillation(lambda key: None, loss, teacher, guidance=3.0, conditions=conditions)
+    task = Distillation(lambda key: None, loss, teacher, guidance=guidance, conditions=conditions)
     context = Context(None, {}, task.frozen, {}, jnp.asarray(0))
     task.loss(context, {"data": jnp.ones((2, 1)), "label": jnp.array([0, 1])}, jax.random.split(KEY, 2))
-    np.testing.assert_allclose(seen[0], [[0.0], [6.0]])
+    velocity, condition = seen[0]
+    scale = condition.get("guidance", jnp.full(2, 3.0))
+    assert ((scale >= 2) & (scale <= 4)).all()
+    np.testing.assert_allclose(velocity, [[0.0], [2.0 * scale[1]]], rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_student_of_all_scales(tmp_path):
+    """A network that is told the scale begins as the teacher, and samples at any."""
+    origin = small()
+    origin.data = {"name": "digits"}
+    origin.network = {"name": "ncsnpp", "nf": 8, "ch_mult": (1,), "num_res_blocks": 1, "attn_resolutions": ()}
+    origin.conditions = {"label": {}}
+    config = origin.copy_and_resolve_references()
+    ss.train(origin, tmp_path / "teacher")
+    config.network.update(second_level=True, numbers=("guidance",))
+    config.denoiser.name = "network_flow_map"
+    config.conditions.guidance = {"between": (1.0, 4.0), "null": 1.0}
+    config.task = {"name": "distillation", "teacher": {"run": str(tmp_path / "teacher")}, "guidance": "guidance"}
+    config.loss, config.sampler = {"name": "eulerian"}, {"name": "few_step", "steps": 2}
+    run = ss.train(config, tmp_path / "student")
+    condition = run.condition(label=3, n=2, guidance=2.5)
+    np.testing.assert_array_equal(condition["guidance"], [2.5, 2.5])
+    np.testing.assert_array_equal(run.condition(label=3, n=2)["guidance"], [1.0, 1.0])
+    assert run.sample(KEY, 2, condition=condition).x.shape == (2, 8, 8, 1)
