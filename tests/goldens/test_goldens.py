@@ -158,7 +158,7 @@ def trace(x, level, condition=None, *, dropout_keys=None):
     return 0.1 * x * (1 + 0.01 * level.reshape(-1, 1))
 
 
-LATER = {"second_level": False, "out_channels": None}
+LATER = {"second_level": False, "out_channels": None, "numbers": []}
 """Arguments of networks that came after the goldens, and must do nothing in the paper's configs."""
 
 
