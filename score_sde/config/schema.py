@@ -166,7 +166,7 @@ def _field(path: str, key: str, field: Field, value: Any, problems: list[str]) -
         if key not in OR_NUMBERS:
             problems.append(f"{path} = {value!r}; it must be a section, or a name: {_names(NESTED[key])}")
             return value
-    if is_reference(field.annotation):
+    if is_reference(field.annotation) and not (value is None and admits(field.annotation, type(None))):
         return _reference(path, value, problems)
     return _value(path, field, value, problems)
 
