@@ -89,7 +89,7 @@ def held_out_loss(run: Run, command: str) -> Figures:
 
 def of_fashion(run: Run, command: str) -> Figures:
     """Bits/dim; the figures of samples are those of experiments/fashion_mnist."""
-    return bits_per_dim(run, command, 500)
+    return bits_per_dim(run, command, 250)
 
 
 DIGITS, FASHION = ("Digits of scikit-learn, 8 x 8", "CC BY 4.0"), ("Fashion-MNIST, 28 x 28", "MIT")
@@ -149,7 +149,7 @@ def train(name: str, overrides: list[str]) -> None:
 
 def packed(name: str) -> None:
     """Write the model of the newest checkpoint, averaged weights, into the box."""
-    model = MODELS[name]
+    model, clock = MODELS[name], json.loads((RUNS / f"{name}.json").read_text())
     run = ss.load(RUNS / name)
     card = pack(
         run,
@@ -159,8 +159,8 @@ def packed(name: str) -> None:
         data=model.data[0],
         licence=model.data[1],
         command=command_of(name),
-        hours=round(json.loads((RUNS / f"{name}.json").read_text())["hours"], 3),
-        machine=f"{MACHINE}, Python {platform.python_version()}, JAX {jax.__version__}",
+        hours=round(clock["hours"], 3),
+        machine=f"{clock.get('machine', MACHINE)}, Python {platform.python_version()}, JAX {jax.__version__}",
     )
     size = (box.BOX / name / "weights.safetensors").stat().st_size
     print(f"{name}: {card.parameters:,} parameters, {size / 1e6:.2f} MB")
