@@ -37,7 +37,12 @@ def test_a_model_and_its_card(name):
 def test_a_model_works(name):
     run = ss.pretrained(name)
     x = jax.random.normal(jax.random.key(0), (2, *run.shape))
-    out = run.model.logits(x, 0.5) if hasattr(run.model, "logits") else run.model.denoise(x, 0.5, run.some_labels(2))
+    if hasattr(run.model, "logits"):
+        out = run.model.logits(x, 0.5)
+    elif isinstance(run.model, ss.flow_map.FlowMap):
+        out = run.model(x, 0.5, 0.1, run.some_labels(2))
+    else:
+        out = run.model.denoise(x, 0.5, run.some_labels(2))
     assert np.isfinite(np.asarray(out)).all()
 
 

@@ -38,7 +38,7 @@ from score_sde.experiment import Run
 
 HERE = Path(__file__).parent
 STATE = HERE.parents[1] / "runs" / "fashion_mnist_study"
-METRICS = ("fd", "fd_jackknife", "kid", "precision", "recall", "coverage", "authpct")
+METRICS = ("fd", "fd_jackknife", "kid", "precision", "recall", "coverage")
 SHOWN = ("fd", "fd_jackknife", "kid", "precision", "recall", "coverage", "authpct", "accuracy")
 KEY, IMAGES = jax.random.key(0), 2000
 S = ss.samplers
@@ -82,14 +82,15 @@ def quality(run: Run, name: str, title: str, judge: Any) -> dict[str, Any]:
         run.model, KEY, n, run.shape, run.scaling, condition=condition, batch_size=100, sampler=sampler, **options
     )
     references = References(run.source, STATE / "statistics", 250)
-    measures: dict[str, Any] = {"quality": SampleQuality(references, metrics=METRICS, keep=60_000)}
+    measures: dict[str, Any] = {"quality": SampleQuality(references, metrics=METRICS)}
+    measures["copies"] = SampleQuality(references, metrics=("authpct",), keep=60_000)  # all training images
     measures["pictures"] = SaveSamples(STATE / f"{name} {title}.npz")
     if condition is not None:
         measures["accuracy"] = ConditionalAccuracy(judge)
     file = STATE / f"{name} {title}.json"
     settings = {"sampler": f"{sampler.__name__}({options})"}
     found = evaluate(Subject(run.model, run.scaling), measures, stream, KEY, file, settings=settings)
-    row = dict(found["quality"]["metrics"])
+    row = {**found["quality"]["metrics"], **found["copies"]["metrics"]}
     if condition is not None:
         mean, error = found["accuracy"]["mean"], found["accuracy"]["standard_error"]
         row["accuracy"] = {"value": mean, "standard_error": error, "n": n}

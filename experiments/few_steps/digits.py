@@ -32,7 +32,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "experiments" / "quickstart")]
 from configs import digits_conditional  # noqa: E402
 from configs.few_step import digits as base  # noqa: E402
 
-STEPS, SEEDS, DRAWS, N = 24_000, (0, 1, 2), 8, 355
+STEPS, SEEDS, DRAWS, N = 14_000, (0, 1, 2), 8, 355
 EVALUATIONS, OF_TEACHER = (1, 2, 4), (4, 6, 10, 20, 50)
 TIMES = {"name": "angle_uniform"}
 SORTED, DATA = {"times": TIMES, "equal": 0.25}, {"name": "to_data", "times": TIMES}
