@@ -6,7 +6,7 @@ import diffrax
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Key
+from jaxtyping import Array
 
 from score_sde.checks import Sample, as_time, per_sample, require
 from score_sde.conditions import Condition
@@ -54,9 +54,6 @@ class Integrated(FlowMap):
             return jnp.where(solution.result == diffrax.RESULTS.successful, solution.ys[0], jnp.nan).reshape(x.shape)
 
         return jax.vmap(one)(x, t, s, condition)
-
-    def with_dropout(self, keys: Key[Array, "batch"]) -> "Integrated":
-        return self
 
 
 def integrated(model: Denoiser, *, rtol: float = 1e-5, atol: float = 1e-5, max_steps: int = 1024) -> Integrated:

@@ -112,14 +112,11 @@ def embed_numbers(
     """The embeddings of numbers in the condition, (batch,) each."""
     found = []
     for name, embedding in zip(names, embeddings, strict=True):
-        if condition is None or name not in condition or jnp.shape(condition[name]) != (batch,):
-            has = (
-                "is missing"
-                if condition is None or name not in condition
-                else f"has shape {jnp.shape(condition[name])}"
-            )
+        value = None if condition is None else condition.get(name)
+        if value is None or jnp.shape(value) != (batch,):
+            has = "is missing" if value is None else f"has shape {jnp.shape(value)}"
             raise ValueError(f"condition[{name!r}] {has}; the network is told a number for each example, ({batch},)")
-        found.append(embedding(jnp.asarray(condition[name], jnp.float32)))
+        found.append(embedding(jnp.asarray(value, jnp.float32)))
     return found
 
 

@@ -22,7 +22,7 @@ from score_sde.denoiser import Denoiser
 from score_sde.flow_map import FlowMap
 from score_sde.losses.few_step.distances import Distance, mean_squares, pseudo_huber
 from score_sde.losses.few_step.pairs import Pairs, ToData, uniforms
-from score_sde.losses.few_step.parts import along, dropped, noise_of, of_velocity, point_of, velocity
+from score_sde.losses.few_step.parts import along, both_sides, dropped, noise_of, of_velocity, point_of, velocity
 from score_sde.losses.times import LogNormal
 from score_sde.losses.weightings import Weighting, snr_plus_one
 from score_sde.sde import SDE
@@ -160,8 +160,7 @@ def level_time(sde: SDE, part: Values, rho: float) -> Values:
 def _between(model, x0, keys, condition, t, r, teacher, target, order, distance) -> Float[Array, "batch"]:
     """The distance of X at two points of one way."""
     sde = model.sde
-    target = jax.lax.stop_gradient(model) if target is None else target
-    model, target = dropped(keys, model, target)
+    model, target = both_sides(keys, model, target)
     noise = noise_of(x0, keys)
     x_t, end = sde.perturb(x0, t, noise), jnp.full_like(t, sde.t_min)
     if teacher is None:

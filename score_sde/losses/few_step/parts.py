@@ -19,7 +19,6 @@ from score_sde.conditions import Condition
 from score_sde.denoiser import Denoiser
 from score_sde.flow_map import FlowMap
 from score_sde.flow_map.base import slope
-from score_sde.losses.few_step.distances import Distance
 from score_sde.losses.few_step.pairs import Pairs
 from score_sde.losses.weightings import Weighting
 from score_sde.randomness import Purpose, for_each
@@ -52,6 +51,11 @@ def noise_of(x0: Sample, keys: Key[Array, "batch"]) -> Sample:
 def dropped(keys: Key[Array, "batch"], *models: FlowMap) -> list[FlowMap]:
     """The maps with dropout by the same keys: both sides of a loss have the same mask."""
     return [model.with_dropout(for_each(keys, Purpose.DROPOUT)) for model in models]
+
+
+def both_sides(keys: Key[Array, "batch"], model: FlowMap, target: FlowMap | None) -> list[FlowMap]:
+    """The student, and its target: an average of it, or without one the student itself without gradient."""
+    return dropped(keys, model, jax.lax.stop_gradient(model) if target is None else target)
 
 
 def velocity(sde: SDE, x0: Sample, at: Point, teacher: Denoiser | None, condition: Condition) -> Sample:
@@ -101,17 +105,3 @@ def needs_teacher(teacher: Denoiser | None, name: str) -> Denoiser:
     )
     assert teacher is not None
     return teacher
-
-
-__all__ = [
-    "Distance",
-    "Point",
-    "along",
-    "dropped",
-    "needs_teacher",
-    "noise_of",
-    "of_pair",
-    "of_velocity",
-    "point_of",
-    "velocity",
-]

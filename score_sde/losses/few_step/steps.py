@@ -15,7 +15,7 @@ from score_sde.flow_map import FlowMap
 from score_sde.flow_map.base import pair_through
 from score_sde.losses.few_step.distances import Distance, mean_squares
 from score_sde.losses.few_step.pairs import Pairs, Sorted, uniforms
-from score_sde.losses.few_step.parts import dropped, noise_of, of_pair, point_of
+from score_sde.losses.few_step.parts import both_sides, noise_of, of_pair, point_of
 from score_sde.losses.weightings import Weighting, snr_plus_one, truncated_snr
 from score_sde.sde import SDE
 
@@ -46,8 +46,7 @@ def progressive(
         f"first = {first}, last = {last}; allowed: whole numbers with first = last times a power of two",
     )
     sde = model.sde
-    target = jax.lax.stop_gradient(model) if target is None else target
-    model, target = dropped(keys, model, target)
+    model, target = both_sides(keys, model, target)
     steps = jnp.maximum(first * 0.5 ** (jnp.asarray(step) // every), last)
     i = jnp.floor(uniforms(keys)[0] * steps)  # the step, counted from the data
     t, m, s = (time_of_angle(sde, (i + part) / steps) for part in (1.0, 0.5, 0.0))
@@ -76,8 +75,7 @@ def shortcut(
     Where s is within 1e-3 of t the data serve too: there two steps and one agree, and their difference has no digits.
     """
     sde = model.sde
-    target = jax.lax.stop_gradient(model) if target is None else target
-    model, target = dropped(keys, model, target)
+    model, target = both_sides(keys, model, target)
     at = point_of(sde, x0, keys, pairs)
     near = at.t - at.s < 1e-3 * sde.t_max
     s, m = jnp.where(near, 0.5 * at.t, at.s), jnp.where(near, 0.75 * at.t, (at.t + at.s) / 2)
