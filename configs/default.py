@@ -138,6 +138,14 @@ def ddpm_256(config: ConfigDict) -> ConfigDict:
     return config
 
 
+def refinenet(config: ConfigDict, name: str) -> ConfigDict:
+    """The RefineNets of NCSN and NCSNv2; no warm-up of the learning rate, no clipping."""
+    config.network = ConfigDict({"name": name, "nf": 128, "nonlinearity": "elu", "normalization": "instancenorm++"})
+    config.optim.update(warmup=0, clip=None)
+    config.training.steps = 300_001
+    return config
+
+
 # Processes, with the data range, average, loss and sampler that the paper uses with them.
 
 SIGMA_MAX = {32: 50.0, 64: 90.0, 256: 378.0, 1024: 1348.0}  # about the largest distance between two images
@@ -171,6 +179,32 @@ def vp(config: ConfigDict) -> ConfigDict:
     config.sampler.steps = 1000
     config.sampler.predictor = ConfigDict({"name": "euler_maruyama"})
     config.sampler.corrector = None
+    return config
+
+
+def ncsn(config: ConfigDict) -> ConfigDict:
+    """NCSN as published: ten noise levels told as labels, 100 Langevin steps at each."""
+    smld(config, levels=10, sigma_max=1.0, steps=100, snr=0.316)
+    config.optim.lr = 1e-3
+    config.averages = ConfigDict({"ema": {"rate": 0.0}})
+    return config
+
+
+def ncsnv2(config: ConfigDict, levels: int, sigma_max: float, snr: float, steps: int = 5) -> ConfigDict:
+    """NCSNv2: many levels up to the largest distance of two images, few Langevin steps at each, an average."""
+    smld(config, levels=levels, sigma_max=sigma_max, steps=steps, snr=snr)
+    config.optim.lr = 1e-4
+    config.averages = ConfigDict({"ema": {"rate": 0.999}})
+    return config
+
+
+def smld(config: ConfigDict, levels: int, sigma_max: float, steps: int, snr: float) -> ConfigDict:
+    """A discrete VE process on [0, 1], sampled by annealed Langevin dynamics and a last denoising."""
+    config.sde = ConfigDict({"name": "ve", "sigma_min": 0.01, "sigma_max": sigma_max, "num_scales": levels})
+    config.scaling = ConfigDict({"centered": False})
+    config.denoiser = ConfigDict({"name": "smld_chain"})
+    config.loss = ConfigDict({"name": "discrete", "reduce": "half_sum"})
+    config.sampler = ConfigDict({"name": "annealed_langevin", "steps": steps, "snr": snr, "final": "denoise"})
     return config
 
 

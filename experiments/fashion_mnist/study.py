@@ -30,8 +30,10 @@ from score_sde.evaluation import (
     SampleQuality,
     SaveSamples,
     Subject,
+    compare,
     evaluate,
     examples,
+    features,
     samples,
 )
 from score_sde.experiment import Run
@@ -83,7 +85,9 @@ def quality(run: Run, name: str, title: str, judge: Any) -> dict[str, Any]:
     )
     references = References(run.source, STATE / "statistics", 250)
     measures: dict[str, Any] = {"quality": SampleQuality(references, metrics=METRICS)}
-    measures["copies"] = SampleQuality(references, metrics=("authpct",), keep=60_000)  # all training images
+    measures["copies"] = SampleQuality(
+        references, metrics=("authpct",), held_out=None, keep=60_000
+    )  # all training images
     measures["pictures"] = SaveSamples(STATE / f"{name} {title}.npz")
     if condition is not None:
         measures["accuracy"] = ConditionalAccuracy(judge)
@@ -95,6 +99,14 @@ def quality(run: Run, name: str, title: str, judge: Any) -> dict[str, Any]:
         mean, error = found["accuracy"]["mean"], found["accuracy"]["standard_error"]
         row["accuracy"] = {"value": mean, "standard_error": error, "n": n}
     return row
+
+
+def copies_held_out(run: Run) -> dict[str, Any]:
+    """AuthPct of held-out images in the place of samples."""
+    seen = features.efficientnet_lite0()
+    references = References(run.source, STATE / "statistics", 250)
+    held_out, train = (references.statistics(split, seen, 60_000) for split in ("test", "train"))
+    return compare(held_out.part(5000), train, ("authpct",))["authpct"]
 
 
 def bits_per_dim(run: Run, name: str) -> dict[str, Any]:
@@ -138,7 +150,8 @@ def table(results: dict[str, Any]) -> str:
             if entry is not None and "floor" in entry and entry["n"] > 1000:
                 floors[metric] = entry["floor"]
         lines.append(f"| {title} | {row['fd']['n']} | {' | '.join(cells)} |")
-    floors["accuracy"] = results["accuracy of real images"]
+    floors["accuracy"] = results["held out"]["accuracy"]
+    floors["authpct"] = results["held out"]["authpct"]["value"]
     cells = [f"{floors[metric]:.4g}" if metric in floors else "-" for metric in SHOWN]
     lines.append(f"| held-out images | 5000 | {' | '.join(cells)} |")
     if "bits_per_dim" in results:
@@ -161,7 +174,10 @@ def main() -> None:
     file = options.out / f"{options.name}.json"
     results: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"samplers": {}}
     results |= {"run": options.run, "device": jax.devices()[0].device_kind, "jax": jax.__version__}
-    results["accuracy of real images"] = real_accuracy(run, judge)
+    results["held out"] = results.get("held out") or {
+        "accuracy": real_accuracy(run, judge),
+        "authpct": copies_held_out(run),
+    }
     for title in chosen:
         if title == "likelihood":
             results["bits_per_dim"] = bits_per_dim(run, options.name)

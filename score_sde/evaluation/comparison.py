@@ -203,9 +203,11 @@ def _labels(statistics: Statistics) -> Int[np.ndarray, "_k"]:
     return statistics.label
 
 
-def _authpct(reference: Statistics, sample: Statistics) -> float:
+def _authpct(reference: Statistics, sample: Statistics) -> Estimate:
+    """With the error of a share of independent samples; the training set counts as known."""
     _check_whole(reference)
-    return authpct(reference.features, sample.features)
+    value = authpct(reference.features, sample.features)
+    return Estimate(value, float(np.sqrt(value * (100 - value) / len(sample.features))))
 
 
 def _check_whole(reference: Statistics) -> None:

@@ -244,13 +244,16 @@ class Experiment:
 
     def _table_of_sigmas(self) -> Any:
         """The noise levels by label, for networks that need them, in descending order: label 0 is the largest."""
-        network = self.config.network
-        if not network.get("scale_by_sigma") or network.get("embedding_type", "positional") != "positional":
+        network, needed = self.config.network, self._network_needs("sigmas")
+        told_sigma = self.config.denoiser.get("noise_level") == "sigma_level"
+        divides = network.get("scale_by_sigma") and network.get("embedding_type", "positional") == "positional"
+        if not needed and (told_sigma or not divides):
             return None
         if not hasattr(self.sde, "discrete_sigmas"):
+            what = "is told the label of" if needed else "with scale_by_sigma = True divides by an entry of"
             raise ValueError(
-                "config.network.scale_by_sigma = True with a positional embedding divides by a table of noise levels, "
-                f"which config.sde.name = {self.config.sde.name!r} does not have; set it to False, or use 've'"
+                f"config.network.name = {network.name!r} {what} a table of noise levels, which config.sde.name = "
+                f"{self.config.sde.name!r} does not have; use 've', or another network"
             )
         return self.sde.discrete_sigmas()[::-1]
 

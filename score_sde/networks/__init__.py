@@ -12,9 +12,10 @@ from score_sde.networks.describe import describe
 from score_sde.networks.discrete import NoiseToScore
 from score_sde.networks.mlp import MLP, ResNet
 from score_sde.networks.ncsnpp import NCSNpp, ddpmpp
+from score_sde.networks.refine import RefineNet, ncsn, ncsnv2_64, ncsnv2_128, ncsnv2_256
 from score_sde.networks.wide_resnet import WideResNet
 
 __all__ = [
-    "DDPM", "MLP", "Classifier", "NCSNpp", "NoiseToScore", "ResNet", "VectorClassifier", "WideResNet", "ddpmpp",
-    "describe",
+    "DDPM", "MLP", "Classifier", "NCSNpp", "NoiseToScore", "RefineNet", "ResNet", "VectorClassifier", "WideResNet",
+    "ddpmpp", "describe", "ncsn", "ncsnv2_64", "ncsnv2_128", "ncsnv2_256",
 ]  # fmt: skip

@@ -16,6 +16,9 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "nonlinearity": ("elu", "relu", "lrelu", "swish"),
     "remat": ("none", "blocks", "full"),
     "pool": ("mean", "attention"),
+    "normalization": ("instancenorm++", "variancenorm"),
+    "resize": ("align_corners", "half_pixel"),
+    "variance": ("unbiased", "population"),
 }
 
 

@@ -3,11 +3,23 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
+
+
+class Table(nnx.Variable):
+    """A constant array in a network's definition, such as its noise levels."""
+
+
+def sigma_of(sigmas: Table | None, noise_level: Float[Array, "batch"], x: Array) -> Float[Array, "batch *ones"]:
+    """The σ by which an output is divided: the noise level, or the table's entry at the label, rounded down."""
+    if sigmas is not None:
+        noise_level = jax.lax.stop_gradient(sigmas[...])[noise_level.astype(jnp.int32)]
+    return noise_level.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
 
 
 class NoiseToScore(nnx.Module):

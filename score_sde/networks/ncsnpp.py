@@ -30,13 +30,10 @@ from score_sde.networks.checks import (
     labels_of,
     usual_levels,
 )
+from score_sde.networks.discrete import Table, sigma_of
 from score_sde.networks.embed import ClassEmbedding, NoiseEmbedding, embed_levels, embed_numbers
 from score_sde.networks.levels import remembering
 from score_sde.networks.parts import Parts
-
-
-class Table(nnx.Variable):
-    """A constant array in a network's definition, such as its noise levels."""
 
 
 class NCSNpp(nnx.Module):
@@ -201,7 +198,7 @@ class NCSNpp(nnx.Module):
         h, kept = self.encode(x, embedding, seeds)
         out = self.decode(h, kept, embedding, seeds).astype(x.dtype)
         first = noise_level if noise_level.ndim == 1 else noise_level[:, 0]
-        return out / self.sigma(first, out) if self.scale_by_sigma else out
+        return out / sigma_of(self.sigmas, first, out) if self.scale_by_sigma else out
 
     def encode(
         self, x: Float[Array, "batch *spatial channels"], embedding: Float[Array, "batch features"] | None, seeds: Seeds
@@ -247,12 +244,6 @@ class NCSNpp(nnx.Module):
         labels = labels_of(condition, self.class_embedding.num_classes, noise_level.shape[0])
         class_vector = self.class_embedding(labels)
         return class_vector if told is None else told + class_vector
-
-    def sigma(self, noise_level: Float[Array, "batch"], x: Array) -> Float[Array, "batch *ones"]:
-        """The σ by which the output is divided: the noise level, or the table's entry at the label, rounded down."""
-        if self.sigmas is not None:
-            noise_level = jax.lax.stop_gradient(self.sigmas[...])[noise_level.astype(jnp.int32)]
-        return noise_level.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
 
 
 def ddpmpp(image_size: int | Sequence[int], channels: int = 3, **options: Any) -> NCSNpp:

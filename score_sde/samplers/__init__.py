@@ -1,7 +1,8 @@
 """Samplers: pure functions from a denoiser and a key to samples. All of them accept ``Options``."""
 
-from score_sde.samplers import grids
+from score_sde.samplers import annealed, grids
 from score_sde.samplers.adaptive import adaptive_sde, ode
+from score_sde.samplers.annealed import annealed_langevin
 from score_sde.samplers.correctors import AnnealedLangevin, Corrector, Langevin
 from score_sde.samplers.ddim import ddim
 from score_sde.samplers.few_step import few_step
@@ -29,6 +30,8 @@ __all__ = [
     "Samples",
     "Step",
     "adaptive_sde",
+    "annealed",
+    "annealed_langevin",
     "ddim",
     "dpm_solver",
     "few_step",

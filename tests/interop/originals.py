@@ -142,6 +142,68 @@ def at_1024(dataset: str, reduce_mean: bool) -> Original:
     return Original(None, ncsnpp("vesde", **network) | rest)
 
 
+def refinenet(name: str, lr: float, levels: int, sigma_max: float, steps: int, snr: float, rate: float) -> dict:
+    """NCSN and NCSNv2: annealed Langevin dynamics alone, no warm-up, no clipping."""
+    return {
+        "training.sde": "vesde",
+        "training.continuous": False,
+        "training.batch_size": 128,
+        "training.n_iters": 300001,
+        "sampling.method": "pc",
+        "sampling.predictor": "none",
+        "sampling.corrector": "ald",
+        "sampling.n_steps_each": steps,
+        "sampling.snr": snr,
+        "data.centered": False,
+        "model.name": name,
+        "model.scale_by_sigma": name != "ncsn",
+        "model.num_scales": levels,
+        "model.sigma_max": sigma_max,
+        "model.ema_rate": rate,
+        "model.normalization": "InstanceNorm++",
+        "model.nonlinearity": "elu",
+        "model.nf": 128,
+        "model.interpolation": "bilinear",
+        "optim.lr": lr,
+        "optim.warmup": 0,
+        "optim.grad_clip": -1.0,
+    }
+
+
+def techniques(dataset: str, few: bool, averaged: bool) -> Original:
+    """NCSN with some of NCSNv2's techniques: few levels of many steps or many of few, with or without an average."""
+    many = {CIFAR10: (232, 50.0, 5, 0.176), CELEBA: (500, 90.0, 5, 0.128)}[dataset]
+    levels = (10, 1.0, 100, 0.316) if few else many
+    return Original(dataset, refinenet("ncsn", 1e-3, *levels, 0.999 if averaged else 0.0))
+
+
+def renamed(original: Original, old: str, new: str) -> Original:
+    """With a field under a wrong name, as in their tree."""
+    fields = {new if path == old else path: value for path, value in original.fields.items()}
+    return Original(original.defaults, fields)
+
+
+NCSN: dict[str, Original] = {
+    "ve/ncsn/cifar10": techniques(CIFAR10, True, False),
+    "ve/ncsn/cifar10_5": techniques(CIFAR10, True, True),
+    "ve/ncsn/cifar10_124": techniques(CIFAR10, False, False),
+    "ve/ncsn/cifar10_1245": techniques(CIFAR10, False, True),
+    "ve/ncsn/celeba": renamed(techniques(CELEBA, True, False), "training.sde", "training.loss"),
+    "ve/ncsn/celeba_5": techniques(CELEBA, True, True),
+    "ve/ncsn/celeba_124": techniques(CELEBA, False, False),
+    "ve/ncsn/celeba_1245": techniques(CELEBA, False, True),
+    "ve/ncsnv2/cifar10": Original(CIFAR10, refinenet("ncsnv2_64", 1e-4, 232, 50.0, 5, 0.176, 0.999)),
+    "ve/ncsnv2/celeba": Original(CELEBA, refinenet("ncsnv2_64", 1e-4, 500, 90.0, 5, 0.128, 0.999)),
+    "ve/ncsnv2/bedroom": renamed(
+        Original(
+            LSUN,
+            refinenet("ncsnv2_128", 1e-4, 1086, 190.0, 3, 0.095, 0.9999)
+            | {"data.image_size": 128, "data.category": "bedroom"},
+        ),
+        "training.continuous",
+        "training.continuouse",
+    ),
+}
 ROWS: dict[str, Original] = {
     "ve/cifar10_ddpm": Original(CIFAR10, unet("ddpm", "vesde", continuous=False)),
     "ve/cifar10_ncsnpp": Original(CIFAR10, ncsnpp("vesde", continuous=False)),

@@ -20,6 +20,7 @@ SDE = ss.VP()
 MODEL = mixture().denoiser(SDE)
 SAMPLERS = {
     "pc": lambda *a, **k: S.predictor_corrector(*a, steps=6, corrector=S.Langevin(0.16), **k),
+    "annealed": lambda *a, **k: S.annealed_langevin(*a, levels=6, steps=2, **k),
     "reverse_sde": lambda *a, **k: S.reverse_sde(*a, steps=6, rule="heun", **k),
     "ddim": lambda *a, **k: S.ddim(*a, steps=6, eta=1.0, **k),
     "heun": lambda *a, **k: S.heun(*a, steps=6, s_churn=3.0, **k),

@@ -43,12 +43,13 @@ def nearest(
     return index, distance
 
 
-def radii(sample: Float[np.ndarray, "n _d"], k: int) -> Float[np.ndarray, "n"]:
-    """The distance of each row to its k-th nearest neighbour in the same sample."""
+def radii(sample: Float[np.ndarray, "n _d"], k: int, of: Int[np.ndarray, "m"] | None = None) -> Float[np.ndarray, "_m"]:
+    """The distance of each row, or of the rows ``of`` alone, to its k-th nearest neighbour in the same sample."""
     require(1 <= k < len(sample), f"k = {k}; allowed: from 1 to below the number of samples, {len(sample)}")
-    found = np.zeros(len(sample))
-    for rows, gap in blocks(sample, sample):
-        gap[np.arange(len(gap)), np.arange(rows.start, rows.stop)] = -1.0  # itself comes first, whatever rounding says
+    of = np.arange(len(sample)) if of is None else of
+    found = np.zeros(len(of))
+    for rows, gap in blocks(sample[of], sample):
+        gap[np.arange(len(gap)), of[rows]] = -1.0  # itself comes first, whatever rounding says
         found[rows] = np.sqrt(np.partition(gap, k, axis=1)[:, k])
     return found
 

@@ -13,7 +13,8 @@ def authpct(train: Features, generated: Features) -> float:
     is from its own nearest neighbour. 0 for copies.
     """
     index, distance = nearest(generated, train)
-    return float(100 * np.mean(distance > radii(train, 1)[index]))
+    found, back = np.unique(index, return_inverse=True)
+    return float(100 * np.mean(distance > radii(train, 1, found)[back]))
 
 
 def c_t(train: Features, test: Features, generated: Features, *, cells: int | None = None, seed: int = 0) -> float:

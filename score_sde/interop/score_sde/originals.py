@@ -33,7 +33,10 @@ _UNET: dict[str, Any] = {
     "resamp_with_conv": True,
     "conditional": True,
 }
+_REFINENET: dict[str, Any] = {"normalization": "InstanceNorm++", "nonlinearity": "elu", "interpolation": "bilinear"}
+REFINENETS = ("ncsn", "ncsnv2_64", "ncsnv2_128", "ncsnv2_256")
 _OF_NETWORK: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(REFINENETS, _REFINENET),
     "ddpm": _UNET,
     "ncsnpp": _UNET
     | {
@@ -65,13 +68,17 @@ _LEFT_OUT = {
 }
 
 
+SLIPS = {"loss": "sde", "continuouse": "continuous"}
+"""Fields of ``training`` in ve/ncsn/celeba.py and ve/ncsnv2/bedroom.py, and what they mean."""
+
+
 def completed(original: ConfigDict) -> ConfigDict:
     """The original's config with all fields that its networks, losses and samplers read."""
     _check_sections(original)
+    original = _mended(original)
     name = str(original.get("model", {}).get("name", "")).lower()
     if name not in _OF_NETWORK:
-        ncsn = "; NCSN and NCSNv2 are not provided yet" if name.startswith("ncsn") else ""
-        raise ValueError(f"config.model.name = {name!r}; allowed: {', '.join(map(repr, _OF_NETWORK))}{ncsn}")
+        raise ValueError(f"config.model.name = {name!r}; allowed: {', '.join(map(repr, _OF_NETWORK))}")
     known = {section: dict(fields) for section, fields in _common().items()}
     known["model"] |= _OF_NETWORK[name]
     config = ConfigDict({"seed": int(original.get("seed", 42))})
@@ -82,6 +89,19 @@ def completed(original: ConfigDict) -> ConfigDict:
         )
     _note_the_rest(original, config, known)
     return config
+
+
+def _mended(original: ConfigDict) -> ConfigDict:
+    """Without the known slips of the original's files, with a warning."""
+    slips = {wrong: right for wrong, right in SLIPS.items() if wrong in original.get("training", {})}
+    if not slips:
+        return original
+    mended = ConfigDict(original.to_dict())
+    for wrong, right in slips.items():
+        warnings.warn(f"config.training.{wrong} is taken for config.training.{right}", stacklevel=5)
+        mended.training[right] = mended.training[wrong]
+        del mended.training[wrong]
+    return mended
 
 
 def _value(given: Any, section: str, field: str, default: Any) -> Any:

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from score_sde.config import files
 from score_sde.interop.score_sde.config_files import is_original_file, run_config_file
-from score_sde.interop.score_sde.originals import completed
+from score_sde.interop.score_sde.originals import REFINENETS, completed
 
 MARKS = ("model", "sampling", "eval")
 """Sections that the original's schema has and ours does not."""
@@ -99,8 +99,10 @@ def _sde(config: ConfigDict, process: str) -> dict[str, Any]:
 
 
 def _network(config: ConfigDict) -> dict[str, Any]:
-    _choose(config, "model.normalization", {"groupnorm": None})
     model, name = config.model, config.model.name.lower()
+    if name in REFINENETS:
+        return _refinenet(config, name)
+    _choose(config, "model.normalization", {"groupnorm": None})
     fields = ["nf", "ch_mult", "num_res_blocks", "attn_resolutions", "dropout", "resamp_with_conv", "conditional"]
     fields += ["scale_by_sigma"]
     texts = ["nonlinearity"]
@@ -108,6 +110,20 @@ def _network(config: ConfigDict) -> dict[str, Any]:
         fields += ["fir", "fir_kernel", "skip_rescale", "fourier_scale", "init_scale"]
         texts += ["resblock_type", "progressive", "progressive_input", "progressive_combine", "embedding_type"]
     return {"name": name, **{key: model[key] for key in fields}, **{key: model[key].lower() for key in texts}}
+
+
+def _refinenet(config: ConfigDict, name: str) -> dict[str, Any]:
+    """NCSN never divides by σ in the PyTorch code, NCSNv2 always does."""
+    _choose(config, "model.interpolation", {"bilinear": None})
+    norms = {"instancenorm++": "instancenorm++", "variancenorm": "variancenorm"}
+    model = config.model
+    return {
+        "name": name,
+        "nf": model.nf,
+        "nonlinearity": model.nonlinearity.lower(),
+        "normalization": _choose(config, "model.normalization", norms),
+        "scale_by_sigma": name != "ncsn",
+    }
 
 
 def _model_and_loss(config: ConfigDict, process: str) -> dict[str, Any]:
@@ -161,6 +177,9 @@ def _sampler(config: ConfigDict, process: str) -> dict[str, Any]:
     method = _choose(config, "sampling.method", {"pc": "pc", "ode": "ode"})
     if method == "ode":
         return {"name": "ode", "final": "denoise" if sampling.noise_removal else "none"}
+    names = [sampling[part].lower() for part in ("predictor", "corrector")]
+    if names == ["none", "ald"]:  # without a predictor, the original's result keeps its noise
+        return {"name": "annealed_langevin", "steps": sampling.n_steps_each, "snr": sampling.snr, "final": "none"}
     flow = sampling.probability_flow
     predictors: dict[str, dict[str, Any] | None] = {
         "euler_maruyama": {"name": "euler_maruyama", "stochasticity": 0.0 if flow else 1.0},
