@@ -31,9 +31,9 @@ Seeds: TypeAlias = UInt32[Array, "batch 2"] | None
 
 
 class GroupNorm(nnx.Module):
-    """y = γ (x − mean)/√(var + 1e-6) + β, with moments over space and the channels of a group, at least in float32."""
+    """y = γ (x − mean)/√(var + epsilon) + β, with moments over space and the channels of a group, at least in float32."""
 
-    def __init__(self, channels: int, groups: int | None = None):
+    def __init__(self, channels: int, groups: int | None = None, *, epsilon: float = 1e-6):
         groups = max(min(channels // 4, 32), 1) if groups is None else groups
         if channels % groups:
             raise ValueError(
@@ -44,12 +44,13 @@ class GroupNorm(nnx.Module):
         self.scale = nnx.Param(jnp.ones(channels))
         self.bias = nnx.Param(jnp.zeros(channels))
         self.groups = groups
+        self.epsilon = epsilon
 
     def __call__(self, x: Image) -> Image:
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         centred = wide - self._group_mean(wide)
         variance = self._group_mean(jnp.square(centred))
-        scale = jax.lax.rsqrt(variance + 1e-6) * self.scale[...].astype(wide.dtype)
+        scale = jax.lax.rsqrt(variance + self.epsilon) * self.scale[...].astype(wide.dtype)
         return (centred * scale + self.bias[...].astype(wide.dtype)).astype(x.dtype)
 
     def _group_mean(self, x: Image) -> Float[Array, "batch *ones channels"]:

@@ -19,6 +19,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "normalization": ("instancenorm++", "variancenorm"),
     "resize": ("align_corners", "half_pixel"),
     "variance": ("unbiased", "population"),
+    "head_order": ("heads_first", "qkv_first"),
 }
 
 
@@ -37,6 +38,8 @@ NUMBERS: dict[str, tuple[str, Callable[[float], bool]]] = {
             "nf",
             "num_res_blocks",
             "attention_heads",
+            "up_heads",
+            "head_channels",
             "channels",
             "out_channels",
             "num_classes",

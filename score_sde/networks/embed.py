@@ -121,23 +121,26 @@ def embed_numbers(
 
 
 class ClassEmbedding(nnx.Module):
-    """One vector per class, and another with index ``num_classes`` for "no class" (classifier-free guidance)."""
+    """One vector per class, and with ``no_class`` another of index ``num_classes`` (classifier-free guidance)."""
 
-    def __init__(self, num_classes: int, features: int, *, dtype: Any = jnp.float32, rngs: nnx.Rngs):
-        self.table = nnx.Param(jax.random.normal(rngs.params(), (num_classes + 1, features)))
+    def __init__(
+        self, num_classes: int, features: int, *, no_class: bool = True, dtype: Any = jnp.float32, rngs: nnx.Rngs
+    ):
+        self.table = nnx.Param(jax.random.normal(rngs.params(), (num_classes + no_class, features)))
         self.num_classes = num_classes
+        self.no_class = no_class
         self.dtype = dtype
 
     def __call__(self, label: Integer[Array, "batch"]) -> Float[Array, "batch features"]:
         if not isinstance(label, jax.core.Tracer) and (wrong := self._wrong(np.asarray(label))):
-            raise ValueError(
-                f'condition["label"] holds {wrong[0]}; allowed: 0 ... {self.num_classes - 1}, '
-                f"and {self.num_classes} for no class"
+            null = (
+                f", and {self.num_classes} for no class" if self.no_class else "; the network has no row for no class"
             )
+            raise ValueError(f'condition["label"] holds {wrong[0]}; allowed: 0 ... {self.num_classes - 1}{null}')
         # Errors cannot be raised inside jit, so a label out of range becomes NaN, which samplers report.
         label = jnp.where(label < 0, self.num_classes + 1, label)
         return jnp.take(self.table[...], label, axis=0, mode="fill", fill_value=jnp.nan).astype(self.dtype)
 
     def _wrong(self, label: np.ndarray) -> list[int]:
         """Those out of range. NumPy, as inside jit jnp makes tracers of known labels too."""
-        return [int(y) for y in label if not 0 <= y <= self.num_classes]
+        return [int(y) for y in label if not 0 <= y < self.table.shape[0]]

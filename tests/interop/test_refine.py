@@ -11,7 +11,7 @@ from flax import nnx
 
 import score_sde as ss
 from score_sde import networks
-from score_sde.interop.score_sde.pairs import Pair
+from score_sde.interop.pairs import Pair
 from score_sde.interop.score_sde.weights import correspondence, load
 from score_sde.networks import RefineNet
 from tests.networks.quick import quick_jit

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from score_sde.interop.score_sde.pairs import Pair, conv, pair, under
+from score_sde.interop.pairs import Pair, conv, pair, under
 from score_sde.networks.refine import RefineNet
 from score_sde.networks.refine.blocks import ChainedPooling, Fusion, RefineBlock, ResidualBlock, ResidualUnits
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from score_sde.interop.score_sde.pairs import Pair, conv, dense, norm, pair, under
+from score_sde.interop.pairs import Pair, conv, dense, norm, pair, under
 from score_sde.networks.blocks import Attention, ResBlock
 from score_sde.networks.conv import Conv
 from score_sde.networks.embed import Dense

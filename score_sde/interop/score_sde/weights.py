@@ -1,13 +1,10 @@
 """The weights of score_sde_pytorch's networks and ours: every parameter under both names, in both directions."""
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from score_sde.checks import some_of
-from score_sde.interop.score_sde.pairs import Pair
+from score_sde.interop.pairs import Pair, listed, misfits
 from score_sde.interop.score_sde.refine_weights import of_refinenet
 from score_sde.interop.score_sde.unet_weights import of_unet, without_effect
 from score_sde.networks import DDPM, NCSNpp, RefineNet
@@ -41,20 +38,12 @@ def load(network: Any, state_dict: Mapping[str, Any]) -> None:
     if not any(name.startswith(family.mark) for name in tensors):
         raise ValueError(_not_a_state_dict(family.mark, list(state_dict)))
     pairs = family.pairs(network)
-    unused = functools.partial(_without_effect, family, network)
-    expected = {pair.theirs: pair for pair in pairs}
-    missing = [name for name in expected if name not in tensors]
-    left_over = [name for name in tensors if name not in expected and not unused(name)]
-    misshapen = [
-        f"{name} {tuple(np.shape(tensors[name]))} instead of {pair.shape}"
-        for name, pair in expected.items()
-        if name in tensors and tuple(np.shape(tensors[name])) != pair.shape
-    ]
+    missing, left_over, misshapen = misfits(pairs, tensors)
+    left_over = [name for name in left_over if not _without_effect(family, network, name)]
     if missing or left_over or misshapen:
         raise ValueError(_does_not_fit(missing, left_over, misshapen))
-    values = [pair.to_ours(tensors[pair.theirs]) for pair in pairs]
-    for pair, value in zip(pairs, values, strict=True):
-        pair.variable.set_value(value)
+    for pair in pairs:
+        pair.load(tensors[pair.theirs])
 
 
 def _family(network: Any) -> Family:
@@ -86,11 +75,7 @@ def _not_a_state_dict(mark: str, names: list[str]) -> str:
 
 def _does_not_fit(missing: list[str], left_over: list[str], misshapen: list[str]) -> str:
     lines = ["the state dict is not of the network that config.network and config.example describe; nothing was loaded"]
-    lines += [
-        f"  {len(names)} {what}: {some_of(names, 8)}"
-        for what, names in (("missing", missing), ("left over", left_over), ("of another shape", misshapen))
-        if names
-    ]
+    lines += listed(missing, left_over, misshapen)
     if any(name.startswith("sigmas ") for name in misshapen):
         lines.append("  likely cause: config.sde.num_scales is not what the model was trained with")
     elif not missing and not left_over:

@@ -1,0 +1,100 @@
+"""The encoder and the middle of ADM's networks, which the U-Net and the classifier share."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from score_sde.networks.adm.blocks import GROUPS, Block, Downsample, Level, SelfAttention, Style, TimeEmbedding
+from score_sde.networks.blocks import Image, Seeds
+from score_sde.networks.checks import check_each, check_levels, check_numbers
+from score_sde.networks.conv import Conv
+from score_sde.networks.levels import remembering
+
+
+class Encoder(nnx.Module):
+    """Levels of blocks from the highest resolution to the lowest, and three blocks at the lowest.
+
+    ``heads(channels)``: the number of attention heads.
+    """
+
+    def __init__(
+        self,
+        image_size: int | Sequence[int],
+        channels: int,
+        style: Style,
+        heads: Any,
+        *,
+        nf: int,
+        ch_mult: Sequence[int],
+        num_res_blocks: int,
+        attn_resolutions: Sequence[int],
+    ):
+        check_numbers(nf=nf, channels=channels, num_res_blocks=num_res_blocks, dropout=style.dropout)
+        check_each("ch_mult", ch_mult)
+        widths = [nf * factor for factor in ch_mult]
+        odd = [width for width in (nf, *widths) if width % GROUPS]
+        if odd:
+            raise ValueError(
+                f"nf = {nf} with ch_mult = {tuple(ch_mult)} has a level of {odd[0]} channels; ADM normalises over "
+                f"{GROUPS} groups, so each level needs a multiple of {GROUPS}"
+            )
+        resolutions = check_levels(image_size, 2, len(ch_mult), attn_resolutions)
+        self.attended = tuple(resolution in attn_resolutions for resolution in resolutions)
+        self.time_embedding = TimeEmbedding(nf, style.told, **style.options)
+        self.conv_in = Conv(channels, nf, **style.options)
+        self.levels: nnx.List[Level] = nnx.List()
+        kept, h = [nf], nf
+        for i, width in enumerate(widths):
+            blocks, attentions = [], []
+            for _ in range(num_res_blocks):
+                blocks.append(Block(h, width, style))
+                h = width
+                attentions += [SelfAttention(h, heads(h), style)] if self.attended[i] else []
+                kept.append(h)
+            lower: Any = None
+            if i < len(widths) - 1:
+                lower = Block(h, h, style, "down") if style.resample_in_blocks else Downsample(h, style)
+                kept.append(h)
+            self.levels.append(Level(blocks, attentions, lower))
+        self.middle_0, self.middle_attention, self.middle_1 = (
+            Block(h, h, style),
+            SelfAttention(h, heads(h), style),
+            Block(h, h, style),
+        )
+        self.kept = tuple(kept)
+        self.dtype = style.dtype
+
+    def __call__(
+        self, x: Image, embedding: Float[Array, "batch features"], seeds: Seeds, remat: bool = False
+    ) -> tuple[Array, list[Array]]:
+        """(features at the lowest resolution, the skip features from first to last)."""
+        call = remembering(remat)
+        with jax.named_scope("conv_in"):
+            h = self.conv_in(x.astype(self.dtype))
+        kept = [h]
+        for i, level in enumerate(self.levels):
+            with jax.named_scope(f"down.{i}"):
+                for j in range(len(level.blocks)):
+                    h = call(level.blocks[j], h, embedding, seeds)
+                    h = call(level.attentions[j], h) if level.attentions else h
+                    kept.append(h)
+                if level.resample is not None:
+                    h = call(level.resample, h, embedding, seeds)
+                    kept.append(h)
+        with jax.named_scope("middle"):
+            h = call(self.middle_0, h, embedding, seeds)
+            h = call(self.middle_attention, h)
+            return call(self.middle_1, h, embedding, seeds), kept
+
+    def embed(self, noise_level: Float[Array, "batch"]) -> Float[Array, "batch features"]:
+        """The embedding of the time, at least from float32."""
+        return self.time_embedding(noise_level.astype(jnp.promote_types(noise_level.dtype, jnp.float32)))
+
+
+def heads_of(attention_heads: int, head_channels: int | None) -> Any:
+    """The number of heads for a number of channels: fixed, or of fixed size."""
+    return lambda channels: attention_heads if head_channels is None else max(1, channels // head_channels)

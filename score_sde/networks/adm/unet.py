@@ -1,0 +1,133 @@
+"""ADM: the U-Net of guided-diffusion, and of improved-diffusion with other options (Dhariwal & Nichol 2021, section 3)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Key
+
+from score_sde.networks.adm.blocks import Block, HeadOrder, Level, SelfAttention, Style, Upsample, norm
+from score_sde.networks.adm.encoder import Encoder, heads_of
+from score_sde.networks.blocks import dropout_seeds
+from score_sde.networks.checks import as_dtype, check_input, check_no_label, check_numbers, check_options, labels_of
+from score_sde.networks.conv import Conv
+from score_sde.networks.embed import ClassEmbedding
+from score_sde.networks.levels import remembering
+
+
+class ADM(nnx.Module):
+    """The default options are ADM's; iDDPM's are scale_shift = True, resample_in_blocks = False and 4 heads.
+
+    image_size, channels  the images; ``out_channels``: twice as many with a learned variance (see ``beside``)
+    nf, ch_mult           the channels of the first level, and the factor of each level: multiples of 32
+    attn_resolutions      the sizes in pixels of the levels with attention
+    attention_heads       their number, or ``head_channels``, which comes first: the channels of each;
+                          ``up_heads``: their number in the decoder, if another
+    head_order            "heads_first", as in the published models, or "qkv_first" (see ``SelfAttention``)
+    scale_shift           how the embedding enters (see ``Block``)
+    resample_in_blocks    residual blocks change the resolution; otherwise layers do, with convolutions or without
+    num_classes           class-conditional: ``condition={"label": y}``; ``no_class``: whether there is a row for no class,
+                          which the published models do not have
+    remat                 recompute what is inside the blocks in the backward pass
+    """
+
+    def __init__(
+        self,
+        image_size: int | Sequence[int],
+        channels: int = 3,
+        *,
+        nf: int = 256,
+        ch_mult: Sequence[int] = (1, 1, 2, 2, 4, 4),
+        num_res_blocks: int = 2,
+        attn_resolutions: Sequence[int] = (32, 16, 8),
+        attention_heads: int = 4,
+        up_heads: int | None = None,
+        head_channels: int | None = 64,
+        head_order: str = "heads_first",
+        scale_shift: bool = True,
+        resample_in_blocks: bool = True,
+        resamp_with_conv: bool = True,
+        dropout: int | float = 0.0,
+        num_classes: int | None = None,
+        no_class: bool = True,
+        out_channels: int | None = None,
+        dtype: Any = jnp.float32,
+        remat: bool = False,
+        rngs: nnx.Rngs,
+    ):
+        check_options(head_order=head_order)
+        check_numbers(
+            attention_heads=attention_heads, up_heads=up_heads, head_channels=head_channels, out_channels=out_channels
+        )
+        check_numbers(num_classes=num_classes)
+        out_channels = channels if out_channels is None else out_channels
+        order: HeadOrder = "heads_first" if head_order == "heads_first" else "qkv_first"
+        style = Style(
+            told=4 * nf,
+            scale_shift=scale_shift,
+            resample_in_blocks=resample_in_blocks,
+            resample_with_conv=resamp_with_conv,
+            head_order=order,
+            dropout=dropout,
+            dtype=as_dtype(dtype),
+            rngs=rngs,
+        )
+        self.encoder = Encoder(
+            image_size,
+            channels,
+            style,
+            heads_of(attention_heads, head_channels),
+            nf=nf,
+            ch_mult=ch_mult,
+            num_res_blocks=num_res_blocks,
+            attn_resolutions=attn_resolutions,
+        )
+        self.class_embedding = (
+            None if num_classes is None else ClassEmbedding(num_classes, style.told, no_class=no_class, **style.options)
+        )
+        heads = heads_of(attention_heads if up_heads is None else up_heads, head_channels)
+        self.up: nnx.List[Level] = nnx.List()
+        rest, h = list(self.encoder.kept), self.encoder.kept[-1]
+        for i in reversed(range(len(ch_mult))):
+            blocks, attentions, width = [], [], nf * ch_mult[i]
+            for _ in range(num_res_blocks + 1):
+                blocks.append(Block(h + rest.pop(), width, style))
+                h = width
+                attentions += [SelfAttention(h, heads(h), style)] if self.encoder.attended[i] else []
+            higher: Any = None
+            if i > 0:
+                higher = Block(h, h, style, "up") if resample_in_blocks else Upsample(h, style)
+            self.up.append(Level(blocks, attentions, higher))
+        self.norm = norm(h)
+        self.conv_out = Conv(h, out_channels, init_scale=0.0, **style.options)
+        self.channels = channels
+        self.remat = remat
+
+    def __call__(
+        self,
+        x: Float[Array, "batch h w channels"],
+        noise_level: Float[Array, "batch"],
+        condition: Mapping[str, Array] | None = None,
+        *,
+        dropout_keys: Key[Array, "batch"] | None = None,
+    ) -> Float[Array, "batch h w out_channels"]:
+        check_input(x, noise_level, self.channels, 2, len(self.up))
+        seeds, call = dropout_seeds(dropout_keys), remembering(self.remat)
+        embedding = self.encoder.embed(noise_level)
+        if self.class_embedding is None:
+            check_no_label(condition)
+        else:
+            labels = labels_of(condition, self.class_embedding.num_classes, x.shape[0])
+            embedding = embedding + self.class_embedding(labels)
+        h, kept = self.encoder(x, embedding, seeds, self.remat)
+        for i, level in enumerate(self.up):
+            with jax.named_scope(f"up.{i}"):
+                for j in range(len(level.blocks)):
+                    h = call(level.blocks[j], jnp.concatenate([h, kept.pop()], axis=-1), embedding, seeds)
+                    h = call(level.attentions[j], h) if level.attentions else h
+                if level.resample is not None:
+                    h = call(level.resample, h, embedding, seeds)
+        with jax.named_scope("head"):
+            return self.conv_out(jax.nn.silu(self.norm(h))).astype(x.dtype)
