@@ -5,7 +5,7 @@ import importlib
 from score_sde import analytic, data, flow_map, guidance, inverse, likelihood, losses, networks, samplers
 from score_sde.denoiser import Denoiser, FunctionDenoiser, NetworkDenoiser, prediction
 from score_sde.likelihood import bits_per_dim, decode, encode, log_likelihood
-from score_sde.sde import EDM, SDE, VE, VP, Cosine, FlowMatching, SubVP
+from score_sde.sde import EDM, SDE, VE, VP, Cosine, CosineChain, FlowMatching, SubVP
 
 __all__ = [
     "EDM",
@@ -13,6 +13,7 @@ __all__ = [
     "VE",
     "VP",
     "Cosine",
+    "CosineChain",
     "Denoiser",
     "FlowMatching",
     "FunctionDenoiser",

@@ -3,7 +3,16 @@
 from score_sde.conditions import Condition
 from score_sde.denoiser.base import Cost, Denoiser
 from score_sde.denoiser.chains import ddpm_chain, smld_chain
-from score_sde.denoiser.levels import angle_level, ddpm_label, log_noise_level, scaled_time, sigma_level, smld_label
+from score_sde.denoiser.levels import (
+    angle_level,
+    chain_label,
+    ddpm_label,
+    log_noise_level,
+    rescaled_label,
+    scaled_time,
+    sigma_level,
+    smld_label,
+)
 from score_sde.denoiser.predicting import FunctionDenoiser, Network, NetworkDenoiser, as_tree, check_condition
 from score_sde.denoiser.wrapper import WithoutDropout, Wrapper, without_dropout
 
@@ -18,10 +27,12 @@ __all__ = [
     "Wrapper",
     "angle_level",
     "as_tree",
+    "chain_label",
     "check_condition",
     "ddpm_chain",
     "ddpm_label",
     "log_noise_level",
+    "rescaled_label",
     "scaled_time",
     "sigma_level",
     "smld_chain",

@@ -10,7 +10,7 @@ computed from x̂ loses precision at small σ, a mean computed from ε̂ at smal
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -83,6 +83,14 @@ class Denoiser:
     def noise_on_chain(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
         """ε̂ for x on the SDE's discrete chain, whose σ_k differs slightly from σ(t): −σ_k score."""
         return -self.score(x, t, condition) * per_sample(self.sde.discrete_sigma(t), x)
+
+    def on_chain(
+        self, x: Sample, t: ArrayLike, condition: Condition = None
+    ) -> tuple[Sample, Sample, Mapping[str, Sample]]:
+        """(x̂, ε̂, further outputs by name) for x on the SDE's discrete chain, at its α_k and σ_k."""
+        noise = self.noise_on_chain(x, t, condition)
+        alpha, sigma = (per_sample(a, x) for a in (self.sde.discrete_alpha(t), self.sde.discrete_sigma(t)))
+        return (x - sigma * noise) / alpha, noise, {}
 
     def velocity(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
         """dx/dt = α' x̂ + σ' ε̂."""

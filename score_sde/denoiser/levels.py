@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from score_sde.sde import SDE
+from score_sde.sde.discrete import level_at
 
 
 def scaled_time(sde: SDE, t: Array) -> Array:
@@ -29,6 +30,16 @@ def log_noise_level(sde: SDE, t: Array) -> Array:
 def ddpm_label(sde: SDE, t: Array) -> Array:
     """t (N − 1), not rounded: the original's discrete VP networks."""
     return t * (sde.num_scales - 1)  # type: ignore[attr-defined]
+
+
+def chain_label(sde: SDE, t: Array) -> Array:
+    """The level k of the chain, a whole number: guided-diffusion's networks."""
+    return level_at(t, sde.num_scales).astype(t.dtype)  # type: ignore[attr-defined]
+
+
+def rescaled_label(sde: SDE, t: Array) -> Array:
+    """1000 k/N: guided-diffusion's networks trained with rescaled timesteps."""
+    return chain_label(sde, t) * (1000 / sde.num_scales)  # type: ignore[attr-defined]
 
 
 def smld_label(sde: SDE, t: Array) -> Array:

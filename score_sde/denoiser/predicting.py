@@ -64,11 +64,16 @@ class PredictingDenoiser(Denoiser):
         self, x: Sample, t: ArrayLike, condition: Condition = None
     ) -> tuple[Sample, Sample, dict[str, Sample]]:
         """(x̂, ε̂, the further outputs by name)."""
+        p, others = self.outputs(x, t, condition)
+        x0, noise = prediction.decode(self.predicts, self.sde, x, p, as_time(t, self.sde.t_max), self.sigma_data)
+        return x0, noise, others
+
+    def outputs(self, x: Sample, t: ArrayLike, condition: Condition = None) -> tuple[Sample, dict[str, Sample]]:
+        """(the prediction as it is, the further outputs by name)."""
         output = self._prepared(x, t, condition)()
         p = like(x, output, self.beside)
         _, *others = jnp.split(output, 1 + len(self.beside), axis=-1)
-        x0, noise = prediction.decode(self.predicts, self.sde, x, p, as_time(t, self.sde.t_max), self.sigma_data)
-        return x0, noise, dict(zip(self.beside, others, strict=True))
+        return p, dict(zip(self.beside, others, strict=True))
 
     def denoise(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
         if self.predicts != "data":
@@ -82,6 +87,17 @@ class PredictingDenoiser(Denoiser):
 
     def noise_on_chain(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
         return self.noise(x, t, condition) if self.predicts == "noise" else super().noise_on_chain(x, t, condition)
+
+    def on_chain(
+        self, x: Sample, t: ArrayLike, condition: Condition = None
+    ) -> tuple[Sample, Sample, dict[str, Sample]]:
+        p, others = self.outputs(x, t, condition)
+        alpha, sigma = (per_sample(a, x) for a in (self.sde.discrete_alpha(t), self.sde.discrete_sigma(t)))
+        if self.predicts in ("noise", "score"):
+            noise = p if self.predicts == "noise" else -sigma * p
+            return (x - sigma * noise) / alpha, noise, others
+        x0, _ = prediction.decode(self.predicts, self.sde, x, p, as_time(t, self.sde.t_max), self.sigma_data)
+        return x0, (x - alpha * x0) / sigma, others
 
     def score(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
         if self.predicts != "score":
@@ -105,9 +121,9 @@ class PredictingDenoiser(Denoiser):
         return self.call(x, jnp.broadcast_to(t, x.shape[:1]), condition)
 
     def _without_signal(self, t: Array) -> bool:
-        """Whether α(t) = 0 for some t; t may be a constant inside jit. False if the SDE itself is traced."""
+        """Whether α is 0 at some t, also on the chain; t may be a constant inside jit. False if the SDE is traced."""
         with jax.ensure_compile_time_eval():
-            alpha = self.sde.alpha(t)
+            alpha = self.sde.discrete_alpha(t)
         return is_concrete(alpha) and bool(np.any(np.asarray(alpha) == 0))
 
 

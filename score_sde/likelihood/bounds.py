@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import log_ndtr
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
@@ -33,6 +32,7 @@ from score_sde.data.scaling import DataScaling
 from score_sde.denoiser import Condition, Denoiser, check_condition
 from score_sde.likelihood.data import check_data
 from score_sde.losses import LogSNRUniform, Times, denoising_at, likelihood
+from score_sde.losses.intervals import log_interval
 from score_sde.losses.times import span
 from score_sde.randomness import check_key
 from score_sde.sde import SDE
@@ -195,9 +195,7 @@ def _decoder(scaling: DataScaling | None, data: Any, x0: Sample, mean: Sample, s
     half = (scaling.cell if scaling.dequantize else scaling.cell * scaling.levels / (scaling.levels - 1)) / 2
     below = jnp.where(data == 0, -jnp.inf, (x0 - half - mean) / std)
     above = jnp.where(data == scaling.levels - 1, jnp.inf, (x0 + half - mean) / std)
-    right = below > 0  # mirrored, to keep precision in the tails
-    a, b = jnp.where(right, -above, below), jnp.where(right, -below, above)
-    return sum_over_sample(log_ndtr(b) + jnp.log(-jnp.expm1(log_ndtr(a) - log_ndtr(b))))
+    return sum_over_sample(log_interval(below, above))
 
 
 def _arguments(x0: Any, scaling: DataScaling | None, condition: Condition, start: ArrayLike) -> tuple[Array, Array]:

@@ -9,6 +9,7 @@ estimated and cancel in the expectation.
 from score_sde.losses.denoising import denoising, denoising_at, discrete, discrete_at, drop_condition
 from score_sde.losses.held_out import levels, per_level
 from score_sde.losses.times import AngleUniform, LogitNormal, LogNormal, LogSNRUniform, Stratified, Times, Uniform
+from score_sde.losses.variational import hybrid, variational, variational_at
 from score_sde.losses.weightings import (
     edm,
     emphasise,
@@ -36,6 +37,7 @@ __all__ = [
     "edm",
     "emphasise",
     "flow_matching",
+    "hybrid",
     "levels",
     "likelihood",
     "min_snr",
@@ -43,4 +45,6 @@ __all__ = [
     "score_matching",
     "snr_plus_one",
     "truncated_snr",
+    "variational",
+    "variational_at",
 ]

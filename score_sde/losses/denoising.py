@@ -38,7 +38,7 @@ def denoising(
 
     ‖·‖² is the mean over the dimensions, or half their sum (``reduce``). For t_end see ``times.span``.
     """
-    _check(x0, keys)
+    check_examples(x0, keys)
     u = for_each(keys, Purpose.TIME, jax.random.uniform)
     noise = for_each(keys, Purpose.NOISE, lambda key: jax.random.normal(key, x0.shape[1:], x0.dtype))
     t = times.quantile(model.sde, u)
@@ -84,8 +84,8 @@ def discrete(
 
     It has no weighting.
     """
-    _check(x0, keys)
-    k = for_each(keys, Purpose.TIME, lambda key: jax.random.randint(key, (), 0, _levels(model.sde)))
+    check_examples(x0, keys)
+    k = for_each(keys, Purpose.TIME, lambda key: jax.random.randint(key, (), 0, levels_of(model.sde)))
     noise = for_each(keys, Purpose.NOISE, lambda key: jax.random.normal(key, x0.shape[1:], x0.dtype))
     model = model.with_dropout(for_each(keys, Purpose.DROPOUT))
     return discrete_at(model, x0, k, noise, condition, reduce=reduce)
@@ -102,7 +102,7 @@ def discrete_at(
 ) -> Float[Array, "batch"]:
     """‖ε̂(x_k, t_k) − ε‖² at level k, counted from the data (SMLD's own label is N − 1 − k), t_k = k/(N − 1)."""
     sde = model.sde
-    t = time_of_level(k, _levels(sde))
+    t = time_of_level(k, levels_of(sde))
     alpha, sigma = per_sample(sde.discrete_alpha(t), x0), per_sample(sde.discrete_sigma(t), x0)
     noise_hat = model.noise_on_chain(alpha * x0 + sigma * noise, t, condition)
     return _reduced(sum_over_sample((noise_hat - noise) ** 2), x0, reduce)
@@ -120,7 +120,8 @@ def drop_condition(condition: Condition, keys: Key[Array, "batch"], probability:
     return jax.tree.map(lambda leaf, empty: filled(leaf, empty, dropped), condition, null)
 
 
-def _levels(sde: SDE) -> int:
+def levels_of(sde: SDE) -> int:
+    """The number of levels of the SDE's chain."""
     name = type(sde).__name__
     require(hasattr(sde, "num_scales"), f"{name} has no discrete chain; use losses.denoising, or VP or VE")
     return sde.num_scales  # type: ignore[attr-defined]
@@ -132,7 +133,8 @@ def _reduced(squared: Float[Array, "batch"], x0: Sample, reduce: Reduce) -> Floa
     return squared / max(x0[0].size, 1) if reduce == "mean" else squared / 2
 
 
-def _check(x0: Sample, keys: Array) -> None:
+def check_examples(x0: Sample, keys: Array) -> None:
+    """Raise a ValueError unless x0 holds floats, with one key for each example."""
     require(jnp.issubdtype(x0.dtype, jnp.floating), f"x0 has dtype {x0.dtype}; scale images to floats first")
     require(
         keys.shape == x0.shape[:1], f"keys has shape {keys.shape}; one typed key for each of {x0.shape[0]} examples"

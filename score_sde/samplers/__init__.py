@@ -11,9 +11,10 @@ from score_sde.samplers.heun import heun
 from score_sde.samplers.loop import solve
 from score_sde.samplers.method import Method, Step
 from score_sde.samplers.multistep import dpm_solver, unipc
+from score_sde.samplers.optimal_variance import OptimalVariance, optimal_variance
 from score_sde.samplers.options import Options
 from score_sde.samplers.predictor_corrector import predictor_corrector
-from score_sde.samplers.predictors import Ancestral, EulerMaruyama, Predictor, ReverseDiffusion
+from score_sde.samplers.predictors import Ancestral, EulerMaruyama, LearnedVariance, Predictor, ReverseDiffusion
 from score_sde.samplers.reverse import reverse_sde
 from score_sde.samplers.samples import Samples, trajectory
 
@@ -23,7 +24,9 @@ __all__ = [
     "Corrector",
     "EulerMaruyama",
     "Langevin",
+    "LearnedVariance",
     "Method",
+    "OptimalVariance",
     "Options",
     "Predictor",
     "ReverseDiffusion",
@@ -39,6 +42,7 @@ __all__ = [
     "grids",
     "heun",
     "ode",
+    "optimal_variance",
     "predictor_corrector",
     "reverse_sde",
     "solve",

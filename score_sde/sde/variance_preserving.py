@@ -1,4 +1,4 @@
-"""Processes that approximately preserve unit variance: VP (DDPM), sub-VP and the cosine."""
+"""Processes that approximately preserve unit variance: VP (DDPM), sub-VP, and the cosine (iDDPM)."""
 
 import dataclasses
 import math
@@ -6,15 +6,15 @@ import math
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from score_sde.checks import Sample, Times, as_step, per_sample, require
+from score_sde.checks import Times, as_step, require
 from score_sde.sde.base import SDE, of_time
-from score_sde.sde.discrete import level_at, levels_between
+from score_sde.sde.ddpm_chain import DDPMChain
 
 
 @dataclasses.dataclass(frozen=True)
-class VP(SDE):
+class VP(DDPMChain, SDE):
     """Variance preserving, β(t) = β_min + t (β_max − β_min)  (Song et al. 2021, eq. 32-33; DDPM's limit).
 
     log α = −t²(β_max − β_min)/4 − t β_min/2,   σ² = 1 − α².
@@ -51,37 +51,12 @@ class VP(SDE):
 
     def discrete_betas(self) -> Float[np.ndarray, "levels"]:
         """DDPM's β_k, k = 0 … N − 1, in float64: evenly spaced from β_min/N to β_max/N."""
+        require(
+            self.beta_max < self.num_scales,
+            f"num_scales = {self.num_scales}: the last β of the chain, beta_max/num_scales = "
+            f"{self.beta_max / self.num_scales:g}, must be below 1; give more than beta_max = {self.beta_max:g} levels",
+        )
         return np.linspace(self.beta_min / self.num_scales, self.beta_max / self.num_scales, self.num_scales)
-
-    def discrete_alphas_cumprod(self) -> Float[np.ndarray, "levels"]:
-        """DDPM's ᾱ_k = Π_{j<=k} (1 − β_j), in float64."""
-        return np.exp(np.cumsum(np.log1p(-self.discrete_betas())))
-
-    def discretize(self, x: Sample, t: ArrayLike, s: ArrayLike) -> tuple[Array, Times]:
-        """DDPM's chain: F = (√(1 − β) − 1) x,  G = √β, with 1 − β the product of 1 − β_k over the levels from s to t.
-
-        On the chain's own grid, t − s = 1/N, β = β_k with k = t (N − 1) rounded down, as in the original.
-        """
-        t, s = as_step(t, s, self.t_max, x, lowest=-math.inf)
-        log_keep = np.log1p(-self.discrete_betas())
-        k_s, k_t, share = levels_between(t, s, self.num_scales, self.t_max)
-        total = np.concatenate([[0.0], np.cumsum(log_keep)])  # total[k + 1]: levels 0 … k
-        # A single level is read directly: a difference of two sums would lose digits.
-        one = jnp.asarray(log_keep, t.dtype)[k_t]
-        many = jnp.asarray(total, t.dtype)[k_t + 1] - jnp.asarray(total, t.dtype)[k_s + 1]
-        log_kept = share * jnp.where(k_t - k_s == 1, one, many)
-        return per_sample(jnp.expm1(log_kept / 2), x) * x, jnp.sqrt(-jnp.expm1(log_kept))
-
-    @of_time
-    def discrete_alpha(self, t: Times) -> Times:
-        """DDPM's √ᾱ_k."""
-        return jnp.asarray(np.sqrt(self.discrete_alphas_cumprod()), t.dtype)[level_at(t, self.num_scales)]
-
-    @of_time
-    def discrete_sigma(self, t: Times) -> Times:
-        """DDPM's √(1 − ᾱ_k)."""
-        variances = -np.expm1(np.cumsum(np.log1p(-self.discrete_betas())))
-        return jnp.asarray(np.sqrt(variances), t.dtype)[level_at(t, self.num_scales)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +119,27 @@ class Cosine(SDE):
     @property
     def _theta_0(self) -> float:
         return math.pi / 2 * self.offset / (1 + self.offset)
+
+
+@dataclasses.dataclass(frozen=True)
+class CosineChain(DDPMChain, Cosine):
+    """The cosine process with the discrete chain of iDDPM (Nichol & Dhariwal 2021, section 3.2):
+
+    β_k = min(1 − α²((k + 1)/N)/α²(k/N), 0.999),  k = 0 … N − 1.
+    """
+
+    offset: float = 0.008
+    num_scales: int = 4000  # levels of the discrete chain
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self.num_scales >= 2, f"num_scales = {self.num_scales}; at least 2 levels are needed")
+
+    def discrete_betas(self) -> Float[np.ndarray, "levels"]:
+        """iDDPM's β_k, in float64."""
+        t = np.arange(self.num_scales + 1) / self.num_scales
+        alpha_bar = np.cos(np.pi / 2 * (t + self.offset) / (1 + self.offset)) ** 2
+        return np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], 0.999)
 
 
 def _vp_log_alpha(sde: VP | SubVP, t: Times) -> Times:

@@ -9,10 +9,12 @@ from score_sde.samplers.grids.fixed import (
     discrete,
     given,
     karras,
+    kept_levels,
     log_snr,
     native,
     published,
     quadratic,
+    respaced,
     uniform,
 )
 from score_sde.samplers.grids.optimised import optimised
@@ -28,11 +30,13 @@ __all__ = [
     "given",
     "in_double",
     "karras",
+    "kept_levels",
     "log_snr",
     "native",
     "optimised",
     "published",
     "quadratic",
     "resolve",
+    "respaced",
     "uniform",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from score_sde.checks import require
 from score_sde.samplers.grids.precision import in_double
@@ -50,6 +50,35 @@ def discrete(sde: SDE, steps: int) -> Float[np.ndarray, "points"]:
     require(steps < levels, f"steps = {steps}; a chain of num_scales = {levels} levels has {levels - 1} steps")
     k = np.round(np.linspace(levels - 1, 0, steps + 1))
     return sde.t_min_sampling + (sde.t_max_sampling - sde.t_min_sampling) * k / (levels - 1)
+
+
+def respaced(sde: SDE, steps: int, sections: str | Sequence[int] | None = None) -> Float[np.ndarray, "points"]:
+    """The times of the chain's levels that guided-diffusion keeps, from the last to level 0, which a denoising step follows.
+
+    ``sections``: the number kept of each of equal parts of the chain, such as (10, 20, 30); or "ddim50", every k-th level
+    with the first k that leaves 50; by default steps + 1 of the whole. They set the number of steps.
+    """
+    kept = kept_levels(sde.num_scales, (steps + 1,) if sections is None else sections)  # type: ignore[attr-defined]
+    return sde.t_min + (sde.t_max - sde.t_min) * kept[::-1] / (sde.num_scales - 1)  # type: ignore[attr-defined]
+
+
+def kept_levels(levels: int, sections: str | Sequence[int]) -> Int[np.ndarray, "kept"]:
+    """Ascending (Nichol & Dhariwal 2021, section 4; "ddim": Song, Meng & Ermon 2021)."""
+    if isinstance(sections, str):
+        wanted = int(sections.removeprefix("ddim"))
+        for stride in range(1, levels):
+            if len(range(0, levels, stride)) == wanted:
+                return np.arange(0, levels, stride)
+        raise ValueError(f"sections = {sections!r}: no stride leaves {wanted} of {levels} levels; give numbers instead")
+    size, rest = divmod(levels, len(sections))
+    kept, first = [], 0
+    for i, count in enumerate(sections):
+        here = size + (i < rest)
+        require(1 <= count <= here, f"sections = {tuple(sections)}: {count} of {here} levels; allowed: 1 to {here}")
+        apart = (here - 1) / (count - 1) if count > 1 else 1.0
+        kept += [first + round(apart * j) for j in range(count)]
+        first += here
+    return np.array(kept)
 
 
 def published(sde: SDE, steps: int) -> Float[np.ndarray, "steps 2"]:

@@ -1,0 +1,108 @@
+"""The variational loss of a model with a learned variance, and the hybrid loss that trains both of its outputs.
+
+(Nichol & Dhariwal 2021, section 3.1.) At level k of the chain, from 0 to N − 1, in bits per dimension:
+
+    L_k = KL(q(x_{k−1} | x_k, x_0) ‖ p(x_{k−1} | x_k)) for k > 0,      L_0 = −log p(x_0 | x_1st level),
+
+where p has the mean of q with x̂ for x_0 and the learned variance (``sde.reverse_step``). L_0 is the mass of a Gaussian
+around the level of each pixel. N times the mean of L_k over random k estimates the whole bound without its prior term.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from score_sde.checks import Sample, per_sample, require
+from score_sde.denoiser import Condition, Denoiser
+from score_sde.losses.denoising import check_examples, levels_of
+from score_sde.losses.intervals import log_mass
+from score_sde.randomness import Purpose, for_each
+from score_sde.sde.discrete import time_of_level
+from score_sde.sde.reverse_step import ReverseStep, learned
+
+
+class Terms(NamedTuple):
+    """Of each example: the mean over dimensions of ‖ε̂ − ε‖², and L_k."""
+
+    squared: Float[Array, "batch"]
+    bits: Float[Array, "batch"]
+
+
+def hybrid(
+    model: Denoiser,
+    x0: Sample,
+    keys: Key[Array, "batch"],
+    condition: Condition = None,
+    *,
+    weight: float | None = None,
+    levels: int | None = 256,
+) -> Float[Array, "batch"]:
+    """‖ε̂ − ε‖² + weight L_k at a random level k, where L_k has no gradient through the mean.
+
+    ``weight``: by default N/1000, which makes it a thousandth of the bound. ``levels``: of the data in [−1, 1], not
+    dequantised; None: floats, for which L_0 is a density.
+    """
+    k, noise, model = _drawn(model, x0, keys)
+    terms = variational_at(model, x0, k, noise, condition, levels=levels, detached=True)
+    return terms.squared + (levels_of(model.sde) / 1000 if weight is None else weight) * terms.bits
+
+
+def variational(
+    model: Denoiser,
+    x0: Sample,
+    keys: Key[Array, "batch"],
+    condition: Condition = None,
+    *,
+    levels: int | None = 256,
+) -> Float[Array, "batch"]:
+    """N L_k at a random level k: an estimate of the bound in bits per dimension, without the prior term."""
+    k, noise, model = _drawn(model, x0, keys)
+    return levels_of(model.sde) * variational_at(model, x0, k, noise, condition, levels=levels).bits
+
+
+def variational_at(
+    model: Denoiser,
+    x0: Sample,
+    k: Int[Array | np.ndarray, "batch"],
+    noise: Sample,
+    condition: Condition = None,
+    *,
+    levels: int | None = 256,
+    detached: bool = False,
+) -> Terms:
+    """Both terms at level k of each example. ``detached``: L_k has no gradient through x̂."""
+    sde, t = model.sde, time_of_level(k, levels_of(model.sde))
+    x = per_sample(sde.discrete_alpha(t), x0) * x0 + per_sample(sde.discrete_sigma(t), x0) * noise
+    x0_hat, noise_hat, outputs = model.on_chain(x, t, condition)
+    squared = _mean((noise_hat - noise) ** 2)
+    x0_hat = jax.lax.stop_gradient(x0_hat) if detached else x0_hat
+    step = ReverseStep(*(part[jnp.asarray(k)] for part in sde.reverse_steps()))  # type: ignore[attr-defined]
+    log_variance = step.log_variance(learned(outputs))
+    small = per_sample(jnp.log(step.small), x)
+    gap = (per_sample(step.of_x0, x) * (x0_hat - x0)) ** 2
+    kl = (log_variance - small + jnp.exp(small - log_variance) + gap * jnp.exp(-log_variance) - 1) / 2
+    first = jnp.asarray(k == 0).reshape(-1, *(1,) * (x.ndim - 1))
+    std = jnp.exp(jnp.where(first, log_variance, 0) / 2)
+    decoder = -log_mass(x0, x0_hat, std, levels)  # at k = 0 the mean of the step is x̂ itself
+    return Terms(squared, _mean(jnp.where(first, decoder, kl)) / math.log(2))
+
+
+def _drawn(model: Denoiser, x0: Sample, keys: Key[Array, "batch"]) -> tuple[Int[Array, "batch"], Sample, Denoiser]:
+    """A level and noise for each example, and the model with its dropout."""
+    check_examples(x0, keys)
+    require(
+        hasattr(model.sde, "reverse_steps"),
+        f"{type(model.sde).__name__} has no chain of DDPM's kind; use VP or CosineChain",
+    )
+    k = for_each(keys, Purpose.TIME, lambda key: jax.random.randint(key, (), 0, levels_of(model.sde)))
+    noise = for_each(keys, Purpose.NOISE, lambda key: jax.random.normal(key, x0.shape[1:], x0.dtype))
+    return k, noise, model.with_dropout(for_each(keys, Purpose.DROPOUT))
+
+
+def _mean(x: Sample) -> Float[Array, "batch"]:
+    """Over the dimensions of each example."""
+    return jnp.mean(x, axis=tuple(range(1, x.ndim)))
