@@ -13,6 +13,8 @@ from ml_collections import ConfigDict
 from score_sde.config import ConfigError, checked, differences, override
 from score_sde.experiment import experiment_of
 from score_sde.networks.embed import Frozen
+from score_sde.samplers import LearnedVariance
+from tests.networks.quick import draw, quick_jit
 from tests.training import toy
 
 FOURIER = 128
@@ -93,6 +95,47 @@ def test_parameter_counts(name):
     model = experiment.model_over(network)
     score = experiment.config.loss.name == "discrete" or experiment.config.sde.name == "ve"
     assert model.predicts == ("score" if score else "noise")
+
+
+ADM = {  # the papers round: 296 M, 422 M, 554 M, and "about 120 M" for iDDPM on ImageNet
+    "adm.cifar10_iddpm": 52_546_438,
+    "adm.imagenet64_iddpm": 121_063_942,
+    "adm.imagenet64": 295_904_454,
+    "adm.imagenet128": 421_529_606,
+    "adm.imagenet256": 553_838_086,
+    "adm.bedroom": 552_814_086,
+}
+ADM_COUNTED = [pytest.param(name, marks=[] if name == "adm.imagenet64" else pytest.mark.slow) for name in ADM]
+
+
+@pytest.mark.parametrize("name", ADM_COUNTED)
+def test_parameter_counts_of_adm(name):
+    experiment = experiment_of(get_config(name))
+    network = nnx.eval_shape(lambda: experiment.network(nnx.Rngs(0)))
+    assert size(network, nnx.Param) == ADM[name]
+    assert isinstance(experiment.sampler.keywords["predictor"], LearnedVariance)
+
+
+SMALL = {
+    "adm.cifar10_iddpm": {"nf": 32, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (4,)},
+    "ncsn.cifar10_v2": {"nf": 4},
+    "ncsn.cifar10": {"nf": 4},
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_small_versions_have_a_loss(name):
+    """The config's own loss of 8 x 8 images, on its own chain."""
+    config = get_config(name)
+    config.example.shape = (8, 8, 3)
+    config.network.update(SMALL[name])
+    experiment = experiment_of(config)
+    network = draw(lambda: experiment.network(nnx.Rngs(0)))
+    loss = experiment.loss()
+    x0, keys = jax.random.uniform(jax.random.key(0), (2, 8, 8, 3)), jax.random.split(jax.random.key(1), 2)
+    values = quick_jit(lambda model: loss(model, x0, keys, None))(experiment.model_over(network))
+    assert values.shape == (2,)
+    assert bool(jax.numpy.isfinite(values).all())
 
 
 def test_no_config_imports_interop():

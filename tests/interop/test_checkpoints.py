@@ -13,8 +13,8 @@ import score_sde as ss
 from score_sde.experiment import experiment_of, save
 from score_sde.formats import pth
 from score_sde.interop import from_score_sde_pytorch, load_score_sde_pytorch
+from score_sde.interop.export import export, to_score_sde_pytorch
 from score_sde.interop.score_sde.checkpoints import averaged
-from score_sde.interop.score_sde.export import export, to_score_sde_pytorch
 from tests.conftest import REFERENCE
 from tests.interop.originals import ROWS, Original
 from tests.networks.quick import quick_jit

@@ -1,6 +1,8 @@
 """ADM's and iDDPM's networks with the original weights give the original numbers."""
 
 import json
+import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
+import score_sde as ss
+from score_sde.formats import pth, pth_writer, safetensors
+from score_sde.interop.commands import convert
+from score_sde.interop.export import export
+from score_sde.interop.files import opened
 from score_sde.interop.guided_diffusion.weights import correspondence, load
 from score_sde.networks import ADM, ADMClassifier
 from tests.networks.quick import quick_jit
@@ -137,3 +144,71 @@ def test_tensors_that_do_not_fit():
         ValueError, match=r"1 missing: out.0.bias\n.*1 left over: extra.weight\n.*of another shape: out.2"
     ):
         load(network, state)
+
+
+CONFIG = {
+    "data": {"name": "cifar10"},
+    "batches": {"batch_size": 8},
+    "example": {"shape": (16, 16, 3), "levels": 256, "classes": 5},
+    "sde": {"name": "vp"},
+    "conditions": {"label": {"dropout": 0.0}},
+    "denoiser": {"predicts": "noise", "noise_level": "chain_label", "beside": ("variance",)},
+    "network": {
+        "name": "adm",
+        "nf": 32,
+        "ch_mult": (1, 2),
+        "num_res_blocks": 1,
+        "attn_resolutions": (8,),
+        "head_channels": 16,
+        "out_channels": 6,
+        "no_class": False,
+    },
+}
+
+
+def test_a_file_becomes_a_run_and_comes_back(tmp_path, capsys):
+    """From a .pt to a workdir to a safetensors file of the same names and bits; the command says what the file is."""
+    state = state_of(dict(np.load(SHARED / "adm/unet_adm.npz")))
+    file = pth_writer.write(tmp_path / "ema_0.9999_500.pt", state)
+    convert(file, None, None)
+    assert (
+        "a U-Net of guided-diffusion or improved-diffusion: 145 tensors of 828,998 numbers" in capsys.readouterr().out
+    )
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(CONFIG))
+    convert(file, config, tmp_path / "run")
+    run = ss.load(tmp_path / "run")
+    assert (run.step, run.weights) == (500, "ema")
+    for name, value in safetensors.read(export(run, tmp_path / "back.safetensors")).items():
+        assert np.array_equal(value, state[name]), name
+    assert set(pth.read(export(run, tmp_path / "back.pth"))) == set(state)
+    direct = ss.interop.load_foreign(file, config)
+    for one, other in zip(jax.tree.leaves(direct.model), jax.tree.leaves(run.model), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_files_of_ncsn(tmp_path):
+    """[state dict, optimizer, epoch, step, averages of the parameters alone]."""
+    raw = {"module.begin_conv.bias": np.zeros(3, np.float32), "module.sigmas": np.ones(2, np.float32)}
+    averages = {"begin_conv.bias": np.full(3, 2.0, np.float32)}
+    found = opened(pth_writer.write(tmp_path / "checkpoint.pth", [raw, {}, 7, 1200, averages]))
+    assert (found.kind, found.step, list(found.states)) == ("a checkpoint of NCSN or NCSNv2", 1200, ["ema", "raw"])
+    assert found.states["ema"]["begin_conv.bias"].tolist() == [2.0] * 3
+    assert found.states["ema"]["sigmas"].tolist() == [1.0] * 2
+    assert found.states["raw"]["begin_conv.bias"].tolist() == [0.0] * 3
+
+
+def test_files_that_are_nothing_known(tmp_path):
+    with pytest.raises(ValueError, match="no file of a known kind"):
+        opened(pth_writer.write(tmp_path / "x.pth", {"weight": np.zeros(2, np.float32)}))
+    (tmp_path / "y.pt").write_bytes(pickle.dumps(Hostile()))
+    with pytest.raises(ValueError, match=r"y\.pt"):
+        opened(tmp_path / "y.pt")
+    assert not Path("/tmp/score_sde_was_here").exists()
+
+
+class Hostile:
+    """A pickle that would run a command."""
+
+    def __reduce__(self):
+        return (os.system, ("touch /tmp/score_sde_was_here",))

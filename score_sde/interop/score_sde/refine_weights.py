@@ -1,4 +1,4 @@
-"""The names of NCSN's and NCSNv2's parameters in score_sde_pytorch; the papers' own codes have the same."""
+"""The names of NCSN's and NCSNv2's parameters in score_sde_pytorch, which took them from the papers' own codes."""
 
 from typing import Any
 
