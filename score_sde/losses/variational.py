@@ -21,6 +21,7 @@ from score_sde.denoiser import Condition, Denoiser
 from score_sde.losses.denoising import check_examples, levels_of
 from score_sde.losses.intervals import log_mass
 from score_sde.randomness import Purpose, for_each
+from score_sde.sde import SDE
 from score_sde.sde.discrete import time_of_level
 from score_sde.sde.reverse_step import ReverseStep, learned
 
@@ -94,13 +95,16 @@ def variational_at(
 def _drawn(model: Denoiser, x0: Sample, keys: Key[Array, "batch"]) -> tuple[Int[Array, "batch"], Sample, Denoiser]:
     """A level and noise for each example, and the model with its dropout."""
     check_examples(x0, keys)
-    require(
-        hasattr(model.sde, "reverse_steps"),
-        f"{type(model.sde).__name__} has no chain of DDPM's kind; use VP or CosineChain",
-    )
-    k = for_each(keys, Purpose.TIME, lambda key: jax.random.randint(key, (), 0, levels_of(model.sde)))
+    levels = levels_of_chain(model.sde)
+    k = for_each(keys, Purpose.TIME, lambda key: jax.random.randint(key, (), 0, levels))
     noise = for_each(keys, Purpose.NOISE, lambda key: jax.random.normal(key, x0.shape[1:], x0.dtype))
     return k, noise, model.with_dropout(for_each(keys, Purpose.DROPOUT))
+
+
+def levels_of_chain(sde: SDE) -> int:
+    """The number of levels of a chain of DDPM's kind; a ValueError without one."""
+    require(hasattr(sde, "reverse_steps"), f"{type(sde).__name__} has no chain of DDPM's kind; use VP or CosineChain")
+    return levels_of(sde)
 
 
 def _mean(x: Sample) -> Float[Array, "batch"]:

@@ -4,5 +4,6 @@ from score_sde.tasks.classifier import Classifier
 from score_sde.tasks.diffusion import Diffusion
 from score_sde.tasks.distillation import Distillation
 from score_sde.tasks.distribution_matching import DistributionMatching
+from score_sde.tasks.variational import Variational
 
-__all__ = ["Classifier", "Diffusion", "Distillation", "DistributionMatching"]
+__all__ = ["Classifier", "Diffusion", "Distillation", "DistributionMatching", "Variational"]
