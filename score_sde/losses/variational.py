@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from score_sde.checks import Sample, per_sample, require
 from score_sde.denoiser import Condition, Denoiser
@@ -76,19 +76,43 @@ def variational_at(
     detached: bool = False,
 ) -> Terms:
     """Both terms at level k of each example. ``detached``: L_k has no gradient through x̂."""
-    sde, t = model.sde, time_of_level(k, levels_of(model.sde))
-    x = per_sample(sde.discrete_alpha(t), x0) * x0 + per_sample(sde.discrete_sigma(t), x0) * noise
+    t = time_of_level(k, levels_of_chain(model.sde))
+    steps = model.sde.reverse_steps()  # type: ignore[attr-defined]
+    step = ReverseStep(*(part[jnp.asarray(k)] for part in steps))
+    first = jnp.asarray(k) == 0
+    return terms_of_step(model, x0, t, step, first, noise, condition, levels=levels, detached=detached)
+
+
+def terms_of_step(
+    model: Denoiser,
+    x0: Sample,
+    t: Float[Array, "..."],
+    step: ReverseStep,
+    first: Bool[Array, "..."],
+    noise: Sample,
+    condition: Condition = None,
+    *,
+    levels: int | None,
+    detached: bool = False,
+    clip: int | float | None = None,
+) -> Terms:
+    """Both terms of any step of the chain from t; ``first``: where it is the one to the data. ``clip``: of x̂."""
+    sde = model.sde
+    alpha, sigma = (per_sample(a, x0) for a in (sde.discrete_alpha(t), sde.discrete_sigma(t)))
+    x = alpha * x0 + sigma * noise
     x0_hat, noise_hat, outputs = model.on_chain(x, t, condition)
+    if clip is not None:
+        x0_hat = jnp.clip(x0_hat, -clip, clip)
+        noise_hat = (x - alpha * x0_hat) / sigma
     squared = _mean((noise_hat - noise) ** 2)
     x0_hat = jax.lax.stop_gradient(x0_hat) if detached else x0_hat
-    step = ReverseStep(*(part[jnp.asarray(k)] for part in sde.reverse_steps()))  # type: ignore[attr-defined]
     log_variance = step.log_variance(learned(outputs))
     small = per_sample(jnp.log(step.small), x)
     gap = (per_sample(step.of_x0, x) * (x0_hat - x0)) ** 2
     kl = (log_variance - small + jnp.exp(small - log_variance) + gap * jnp.exp(-log_variance) - 1) / 2
-    first = jnp.asarray(k == 0).reshape(-1, *(1,) * (x.ndim - 1))
+    first = per_sample(first, x)
     std = jnp.exp(jnp.where(first, log_variance, 0) / 2)
-    decoder = -log_mass(x0, x0_hat, std, levels)  # at k = 0 the mean of the step is x̂ itself
+    decoder = -log_mass(x0, x0_hat, std, levels)  # in the first step the mean is x̂ itself
     return Terms(squared, _mean(jnp.where(first, decoder, kl)) / math.log(2))
 
 

@@ -5,7 +5,7 @@ import math
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from score_sde.checks import Sample, Times, as_step, per_sample
 from score_sde.sde.base import of_time
@@ -27,15 +27,18 @@ class DDPMChain:
         """ᾱ_k = Π_{j<=k} (1 − β_j), in float64."""
         return np.exp(np.cumsum(np.log1p(-self.discrete_betas())))
 
-    def reverse_steps(self) -> ReverseStep:
-        """The steps from level k to k − 1, of all levels, from tables in float64; level −1 is the data.
+    def reverse_steps(self, kept: Int[np.ndarray, "kept"] | None = None) -> ReverseStep:
+        """The steps from each level to the one before, from tables in float64; before the first come the data.
 
-        The small variance of the step to the data, which is 0, is replaced by that of the step before, as iDDPM does.
+        ``kept``: some levels, ascending, as a respaced chain has them; all unless given. The small variance of the step to
+        the data, which is 0, is replaced by that of the step before, as iDDPM does.
         """
         alpha_bar = self.discrete_alphas_cumprod()
-        before, beta = np.concatenate([[1.0], alpha_bar[:-1]]), self.discrete_betas()
+        alpha_bar = alpha_bar if kept is None else alpha_bar[kept]
+        before = np.concatenate([[1.0], alpha_bar[:-1]])
+        beta = self.discrete_betas() if kept is None else 1 - alpha_bar / before
         small = beta * (1 - before) / (1 - alpha_bar)
-        small[0] = small[1]
+        small[0] = small[min(1, len(small) - 1)]
         of_x, of_x0 = np.sqrt(1 - beta) * (1 - before) / (1 - alpha_bar), np.sqrt(before) * beta / (1 - alpha_bar)
         return ReverseStep(*(jnp.asarray(part, float) for part in (of_x, of_x0, small, beta)))
 
