@@ -173,7 +173,7 @@ def test_unknown_fields_get_the_nearest_name():
         ({"sde": {"beta_min": {"a": 1}}}, "config.sde.beta_min = a section; it must be a number"),
         ({"sde": {"beta_min": float("nan")}}, "config.sde.beta_min = nan; it is not a number (NaN)"),
         ({"sde": 3}, "config.sde = 3; it must be a section, or a name: 'edm'"),
-        ({"network": {"width": 8}}, "config.network.name is missing; allowed: 'ddpm'"),
+        ({"network": {"width": 8}}, "config.network.name is missing; allowed: 'adm', 'ddpm'"),
         ({"network": {"name": "mlp", "width": 8.5}}, "config.network.width = 8.5; it must be a whole number"),
         (
             {"network": {"name": "no_such_module:Net"}},

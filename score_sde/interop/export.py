@@ -7,8 +7,7 @@ import numpy as np
 from score_sde.experiment import Run
 from score_sde.files import written_whole
 from score_sde.formats import pth_writer, safetensors
-from score_sde.interop.loading import pairs_of
-from score_sde.networks import ADM, ADMClassifier
+from score_sde.interop.loading import is_of_guided_diffusion, pairs_of
 
 FORMATS = (".npz", ".safetensors", ".pth")
 
@@ -20,7 +19,7 @@ def to_score_sde_pytorch(run: Run) -> dict[str, np.ndarray]:
 
 def state_dict_of(run: Run) -> dict[str, np.ndarray]:
     """The weights under the names of guided-diffusion for its networks, else under score_sde_pytorch's."""
-    if isinstance(run.network, ADM | ADMClassifier):
+    if is_of_guided_diffusion(run.network):
         return {one.theirs: one.to_theirs() for one in pairs_of(run.network)}
     return to_score_sde_pytorch(run)
 
@@ -37,8 +36,7 @@ def export(run: Run, path: str | Path) -> Path:
         raise ValueError(f"{path}: unknown format {path.suffix!r}; allowed: {', '.join(FORMATS)}")
     arrays = state_dict_of(run)
     if path.suffix == ".pth":
-        bare = isinstance(run.network, ADM | ADMClassifier)
-        return pth_writer.write(path, arrays if bare else _checkpoint(run, arrays))
+        return pth_writer.write(path, arrays if is_of_guided_diffusion(run.network) else _checkpoint(run, arrays))
     if path.suffix == ".safetensors":
         return safetensors.write(path, arrays)
     with written_whole(path) as part, part.open("wb") as file:

@@ -13,7 +13,6 @@ from score_sde.interop.guided_diffusion import weights as guided_diffusion
 from score_sde.interop.pairs import Pair, Stacked
 from score_sde.interop.score_sde import weights as score_sde
 from score_sde.interop.score_sde.translate import read_config
-from score_sde.networks import ADM, ADMClassifier
 
 
 def load_foreign(path: str | Path, config: ConfigDict | str | Path, weights: str | None = None) -> Run:
@@ -42,5 +41,10 @@ def pairs_of(network: Any) -> list[Pair | Stacked]:
     return _room(network).correspondence(network)
 
 
+def is_of_guided_diffusion(network: Any) -> bool:
+    """Whether it comes from guided-diffusion or improved-diffusion; else from score_sde_pytorch."""
+    return type(network) in guided_diffusion.NETWORKS
+
+
 def _room(network: Any) -> Any:
-    return guided_diffusion if isinstance(network, ADM | ADMClassifier) else score_sde
+    return guided_diffusion if is_of_guided_diffusion(network) else score_sde

@@ -12,8 +12,7 @@ from score_sde.networks.pool import AttentionPool
 
 def correspondence(network: ADM | ADMClassifier) -> list[Pair | Stacked]:
     """Every parameter with its name there, in their order."""
-    families: dict[type, Callable[[Any], list[Any]]] = {ADM: _unet, ADMClassifier: _classifier}
-    return families[type(network)](network)
+    return NETWORKS[type(network)](network)
 
 
 def load(network: ADM | ADMClassifier, state_dict: Mapping[str, Any]) -> None:
@@ -118,3 +117,6 @@ def _pool(pool: AttentionPool) -> list[Any]:
         pair(pool.positions, "positional_embedding", (1, 0)),
         *under("qkv_proj", [Stacked(tuple(parts), parts[0].theirs) for parts in zip(*three, strict=True)]),
     ]
+
+
+NETWORKS: dict[type, Callable[[Any], list[Any]]] = {ADM: _unet, ADMClassifier: _classifier}

@@ -31,7 +31,7 @@ class ADMClassifier(nnx.Module):
         attn_resolutions: Sequence[int] = (32, 16, 8),
         attention_heads: int = 4,
         head_channels: int | None = 64,
-        head_order: str = "heads_first",
+        head_order: HeadOrder = "heads_first",
         scale_shift: bool = True,
         resample_in_blocks: bool = True,
         resamp_with_conv: bool = True,
@@ -42,13 +42,12 @@ class ADMClassifier(nnx.Module):
     ):
         check_options(head_order=head_order, pool=pool)
         check_numbers(attention_heads=attention_heads, head_channels=head_channels, num_classes=num_classes)
-        order: HeadOrder = "heads_first" if head_order == "heads_first" else "qkv_first"
         style = Style(
             told=4 * nf,
             scale_shift=scale_shift,
             resample_in_blocks=resample_in_blocks,
             resample_with_conv=resamp_with_conv,
-            head_order=order,
+            head_order=head_order,
             dropout=dropout,
             dtype=as_dtype(dtype),
             rngs=rngs,

@@ -45,7 +45,7 @@ class ADM(nnx.Module):
         attention_heads: int = 4,
         up_heads: int | None = None,
         head_channels: int | None = 64,
-        head_order: str = "heads_first",
+        head_order: HeadOrder = "heads_first",
         scale_shift: bool = True,
         resample_in_blocks: bool = True,
         resamp_with_conv: bool = True,
@@ -59,17 +59,19 @@ class ADM(nnx.Module):
     ):
         check_options(head_order=head_order)
         check_numbers(
-            attention_heads=attention_heads, up_heads=up_heads, head_channels=head_channels, out_channels=out_channels
+            attention_heads=attention_heads,
+            up_heads=up_heads,
+            head_channels=head_channels,
+            out_channels=out_channels,
+            num_classes=num_classes,
         )
-        check_numbers(num_classes=num_classes)
         out_channels = channels if out_channels is None else out_channels
-        order: HeadOrder = "heads_first" if head_order == "heads_first" else "qkv_first"
         style = Style(
             told=4 * nf,
             scale_shift=scale_shift,
             resample_in_blocks=resample_in_blocks,
             resample_with_conv=resamp_with_conv,
-            head_order=order,
+            head_order=head_order,
             dropout=dropout,
             dtype=as_dtype(dtype),
             rngs=rngs,
