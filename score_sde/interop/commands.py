@@ -6,7 +6,7 @@ from typing import Any
 from score_sde.experiment import experiment_of, load, save
 from score_sde.interop import files
 from score_sde.interop.export import export
-from score_sde.interop.loading import model_with
+from score_sde.interop.models import model_with
 from score_sde.interop.score_sde.translate import read_config
 
 

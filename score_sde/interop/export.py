@@ -7,7 +7,7 @@ import numpy as np
 from score_sde.experiment import Run
 from score_sde.files import written_whole
 from score_sde.formats import pth_writer, safetensors
-from score_sde.interop.loading import is_of_guided_diffusion, pairs_of
+from score_sde.interop.models import is_of_guided_diffusion, pairs_of
 
 FORMATS = (".npz", ".safetensors", ".pth")
 

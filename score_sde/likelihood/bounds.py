@@ -35,6 +35,7 @@ from score_sde.losses import LogSNRUniform, Times, denoising_at, likelihood
 from score_sde.losses.intervals import log_interval
 from score_sde.losses.times import span
 from score_sde.randomness import check_key
+from score_sde.samplers.options import indices_of
 from score_sde.sde import SDE
 from score_sde.sde.discrete import time_of_level
 
@@ -210,7 +211,7 @@ def _arguments(x0: Any, scaling: DataScaling | None, condition: Condition, start
         f"x0 has dtype {x0.dtype}; give floats in model space, or the scaling of these levels",
     )
     check_condition(condition, x0)
-    return x0, jnp.asarray(start, int) + (jnp.arange(len(x0)) if jnp.ndim(start) == 0 else 0)
+    return x0, indices_of(len(x0), start)
 
 
 def _key(key: Array, i: Array, k: ArrayLike) -> Array:

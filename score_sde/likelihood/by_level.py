@@ -17,6 +17,7 @@ from score_sde.denoiser import Condition, Denoiser, check_condition
 from score_sde.losses.variational import levels_of_chain, terms_of_step
 from score_sde.randomness import check_key, keys_of
 from score_sde.samplers.grids import kept_levels
+from score_sde.samplers.options import indices_of
 from score_sde.sde.discrete import time_of_level
 from score_sde.sde.reverse_step import ReverseStep
 
@@ -60,7 +61,7 @@ def bound_by_level(
     check_condition(condition, x0)
     n = levels_of_chain(model.sde)
     kept = np.arange(n) if sections is None else kept_levels(n, sections)
-    index = jnp.asarray(start, int) + (jnp.arange(len(x0)) if jnp.ndim(start) == 0 else 0)
+    index = indices_of(len(x0), start)
     given = None if noise is None else jnp.asarray(noise)
     steps = model.sde.reverse_steps(kept)  # type: ignore[attr-defined]
     return _bound(model, jnp.asarray(x0), key, index, condition, jnp.asarray(kept), steps, given, levels, clip)

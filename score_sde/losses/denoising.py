@@ -84,10 +84,7 @@ def discrete(
 
     It has no weighting.
     """
-    check_examples(x0, keys)
-    k = for_each(keys, Purpose.TIME, lambda key: jax.random.randint(key, (), 0, levels_of(model.sde)))
-    noise = for_each(keys, Purpose.NOISE, lambda key: jax.random.normal(key, x0.shape[1:], x0.dtype))
-    model = model.with_dropout(for_each(keys, Purpose.DROPOUT))
+    k, noise, model = at_random_level(model, x0, keys)
     return discrete_at(model, x0, k, noise, condition, reduce=reduce)
 
 
@@ -106,6 +103,17 @@ def discrete_at(
     alpha, sigma = per_sample(sde.discrete_alpha(t), x0), per_sample(sde.discrete_sigma(t), x0)
     noise_hat = model.noise_on_chain(alpha * x0 + sigma * noise, t, condition)
     return _reduced(sum_over_sample((noise_hat - noise) ** 2), x0, reduce)
+
+
+def at_random_level(
+    model: Denoiser, x0: Sample, keys: Key[Array, "batch"]
+) -> tuple[Int[Array, "batch"], Sample, Denoiser]:
+    """A level of the SDE's chain and noise for each example, and the model with its dropout."""
+    check_examples(x0, keys)
+    levels = levels_of(model.sde)
+    k = for_each(keys, Purpose.TIME, lambda key: jax.random.randint(key, (), 0, levels))
+    noise = for_each(keys, Purpose.NOISE, lambda key: jax.random.normal(key, x0.shape[1:], x0.dtype))
+    return k, noise, model.with_dropout(for_each(keys, Purpose.DROPOUT))
 
 
 def drop_condition(condition: Condition, keys: Key[Array, "batch"], probability: float, null: Condition) -> Condition:

@@ -18,9 +18,8 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from score_sde.checks import Sample, per_sample, require
 from score_sde.denoiser import Condition, Denoiser
-from score_sde.losses.denoising import check_examples, levels_of
+from score_sde.losses.denoising import at_random_level, levels_of
 from score_sde.losses.intervals import log_mass
-from score_sde.randomness import Purpose, for_each
 from score_sde.sde import SDE
 from score_sde.sde.discrete import time_of_level
 from score_sde.sde.reverse_step import ReverseStep, learned
@@ -47,9 +46,10 @@ def hybrid(
     ``weight``: by default N/1000, which makes it a thousandth of the bound. ``levels``: of the data in [−1, 1], not
     dequantised; None: floats, for which L_0 is a density.
     """
-    k, noise, model = _drawn(model, x0, keys)
+    chain = levels_of_chain(model.sde)
+    k, noise, model = at_random_level(model, x0, keys)
     terms = variational_at(model, x0, k, noise, condition, levels=levels, detached=True)
-    return terms.squared + (levels_of(model.sde) / 1000 if weight is None else weight) * terms.bits
+    return terms.squared + (chain / 1000 if weight is None else weight) * terms.bits
 
 
 def variational(
@@ -61,8 +61,9 @@ def variational(
     levels: int | None = 256,
 ) -> Float[Array, "batch"]:
     """N L_k at a random level k: an estimate of the bound in bits per dimension, without the prior term."""
-    k, noise, model = _drawn(model, x0, keys)
-    return levels_of(model.sde) * variational_at(model, x0, k, noise, condition, levels=levels).bits
+    chain = levels_of_chain(model.sde)
+    k, noise, model = at_random_level(model, x0, keys)
+    return chain * variational_at(model, x0, k, noise, condition, levels=levels).bits
 
 
 def variational_at(
@@ -114,15 +115,6 @@ def terms_of_step(
     std = jnp.exp(jnp.where(first, log_variance, 0) / 2)
     decoder = -log_mass(x0, x0_hat, std, levels)  # in the first step the mean is x̂ itself
     return Terms(squared, _mean(jnp.where(first, decoder, kl)) / math.log(2))
-
-
-def _drawn(model: Denoiser, x0: Sample, keys: Key[Array, "batch"]) -> tuple[Int[Array, "batch"], Sample, Denoiser]:
-    """A level and noise for each example, and the model with its dropout."""
-    check_examples(x0, keys)
-    levels = levels_of_chain(model.sde)
-    k = for_each(keys, Purpose.TIME, lambda key: jax.random.randint(key, (), 0, levels))
-    noise = for_each(keys, Purpose.NOISE, lambda key: jax.random.normal(key, x0.shape[1:], x0.dtype))
-    return k, noise, model.with_dropout(for_each(keys, Purpose.DROPOUT))
 
 
 def levels_of_chain(sde: SDE) -> int:

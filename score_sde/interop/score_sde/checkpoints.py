@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from flax import nnx
 from ml_collections import ConfigDict
 
-from score_sde.experiment import Experiment, Run, experiment_of
+from score_sde.experiment import Run, experiment_of
 from score_sde.formats import pth
+from score_sde.interop.models import model_with
 from score_sde.interop.score_sde.translate import read_config
-from score_sde.interop.score_sde.weights import load
 
 Weights = Literal["ema", "raw"]
 _NEVER_AVERAGED = ("sigmas", "all_modules.0.W")  # a table and frozen frequencies, which are not in the EMA's list
@@ -24,7 +23,7 @@ def from_score_sde_pytorch(state_dict: Mapping[str, Any], config: ConfigDict | s
     All keys and shapes are checked; a ValueError lists missing and unexpected keys and wrong shapes.
     """
     experiment = experiment_of(read_config(config))
-    return Run(model_of(experiment, state_dict), experiment)
+    return Run(model_with(experiment, state_dict), experiment)
 
 
 def load_score_sde_pytorch(path: str | Path, config: ConfigDict | str | Path, weights: Weights = "ema") -> Run:
@@ -39,13 +38,6 @@ def load_score_sde_pytorch(path: str | Path, config: ConfigDict | str | Path, we
     state_dict = checkpoint["model"] if weights == "raw" else averaged(checkpoint, path)
     run = from_score_sde_pytorch(state_dict, config)
     return dataclasses.replace(run, step=int(checkpoint["step"]), weights=weights)
-
-
-def model_of(experiment: Experiment, state_dict: Mapping[str, Any]) -> Any:
-    """The experiment's model with the tensors of a state dict."""
-    network = nnx.eval_shape(lambda: experiment.network(nnx.Rngs(0)))
-    load(network, state_dict)
-    return experiment.model_over(network)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

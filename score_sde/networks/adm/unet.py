@@ -90,20 +90,9 @@ class ADM(nnx.Module):
             None if num_classes is None else ClassEmbedding(num_classes, style.told, no_class=no_class, **style.options)
         )
         heads = heads_of(attention_heads if up_heads is None else up_heads, head_channels)
-        self.up: nnx.List[Level] = nnx.List()
-        rest, h = list(self.encoder.kept), self.encoder.kept[-1]
-        for i in reversed(range(len(ch_mult))):
-            blocks, attentions, width = [], [], nf * ch_mult[i]
-            for _ in range(num_res_blocks + 1):
-                blocks.append(Block(h + rest.pop(), width, style))
-                h = width
-                attentions += [SelfAttention(h, heads(h), style)] if self.encoder.attended[i] else []
-            higher: Any = None
-            if i > 0:
-                higher = Block(h, h, style, "up") if resample_in_blocks else Upsample(h, style)
-            self.up.append(Level(blocks, attentions, higher))
-        self.norm = norm(h)
-        self.conv_out = Conv(h, out_channels, init_scale=0.0, **style.options)
+        self.up = _way_up(self.encoder, style, heads, [nf * factor for factor in ch_mult], num_res_blocks + 1)
+        self.norm = norm(nf * ch_mult[0])
+        self.conv_out = Conv(nf * ch_mult[0], out_channels, init_scale=0.0, **style.options)
         self.channels = channels
         self.remat = remat
 
@@ -133,3 +122,20 @@ class ADM(nnx.Module):
                     h = call(level.resample, h, embedding, seeds)
         with jax.named_scope("head"):
             return self.conv_out(jax.nn.silu(self.norm(h))).astype(x.dtype)
+
+
+def _way_up(encoder: Encoder, style: Style, heads: Any, widths: Sequence[int], blocks_a_level: int) -> nnx.List[Level]:
+    """The levels of the decoder, from the lowest to the highest, with the encoder's skip features."""
+    levels: nnx.List[Level] = nnx.List()
+    rest, h = list(encoder.kept), encoder.kept[-1]
+    for i in reversed(range(len(widths))):
+        blocks, attentions = [], []
+        for _ in range(blocks_a_level):
+            blocks.append(Block(h + rest.pop(), widths[i], style))
+            h = widths[i]
+            attentions += [SelfAttention(h, heads(h), style)] if encoder.attended[i] else []
+        higher: Any = None
+        if i > 0:
+            higher = Block(h, h, style, "up") if style.resample_in_blocks else Upsample(h, style)
+        levels.append(Level(blocks, attentions, higher))
+    return levels

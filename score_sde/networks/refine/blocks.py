@@ -33,7 +33,7 @@ class Style:
 class ResidualBlock(nnx.Module):
     """x ─ norm ─ act ─ conv ─ norm ─ act ─ conv ─ + with the shortcut: x, or a convolution if the shape changes.
 
-    ``first``: the first block of a stage. It halves the resolution by a mean, or its convolutions are dilated instead.
+    ``halves``: the first block of a stage. It halves the resolution by a mean, or is dilated instead.
     """
 
     def __init__(self, before: int, after: int, style: Style, *, halves: bool = False, dilation: int = 1):

@@ -32,13 +32,12 @@ class Conv(nnx.Module):
         *,
         dilation: int = 1,
         bias: bool = True,
-        scale: int | float = 1.0,
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
         fan_in = size * size * in_channels
-        self.kernel = nnx.Param(scale * uniform(rngs.params(), (size, size, in_channels, out_channels), fan_in))
-        self.bias = nnx.Param(scale * uniform(rngs.params(), (out_channels,), fan_in)) if bias else None
+        self.kernel = nnx.Param(uniform(rngs.params(), (size, size, in_channels, out_channels), fan_in))
+        self.bias = nnx.Param(uniform(rngs.params(), (out_channels,), fan_in)) if bias else None
         self.dilation = dilation
         self.dtype = dtype
 
