@@ -160,6 +160,12 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def written(file: Path) -> dict[str, Any]:
+    """The results so far."""
+    found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"samplers": {}}
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", default="fashion_mnist", help="a model in the box, a packed run, or a workdir")
@@ -172,23 +178,23 @@ def main() -> None:
     judge = ss.pretrained("fashion_mnist_judge").model
     chosen = options.only.split(";") if options.only else [*samplers(run), "likelihood"]
     file = options.out / f"{options.name}.json"
-    results: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"samplers": {}}
-    results |= {"run": options.run, "device": jax.devices()[0].device_kind, "jax": jax.__version__}
-    results["held out"] = results.get("held out") or {
-        "accuracy": real_accuracy(run, judge),
-        "authpct": copies_held_out(run),
-    }
+    results = written(file)
+    held_out = results.get("held out") or {"accuracy": real_accuracy(run, judge), "authpct": copies_held_out(run)}
+    machine = {"run": options.run, "device": jax.devices()[0].device_kind, "jax": jax.__version__, "held out": held_out}
     for title in chosen:
+        found = bits_per_dim(run, options.name) if title == "likelihood" else quality(run, options.name, title, judge)
+        results = written(file) | machine  # read again: another process may have finished a sampler meanwhile
         if title == "likelihood":
-            results["bits_per_dim"] = bits_per_dim(run, options.name)
+            results["bits_per_dim"] = found
         else:
-            results["samplers"][title] = quality(run, options.name, title, judge)
+            results["samplers"][title] = found
         file.write_text(json.dumps(results, indent=1) + "\n")
         (options.out / f"{options.name}.md").write_text(table(results))
         print(table(results), flush=True)
     pictures = {"held out": run.source("test").data[:64]}
-    for title in list(results["samplers"])[:4]:
-        with np.load(STATE / f"{options.name} {title}.npz") as stored:
+    kept = {title: STATE / f"{options.name} {title}.npz" for title in results["samplers"]}
+    for title in [title for title, stored in kept.items() if stored.exists()][:4]:
+        with np.load(kept[title]) as stored:
             pictures[title] = stored["data"][:64]
     plots.image_grids(pictures, 256, width=3.2 * len(pictures), path=options.out / f"{options.name}.png")
 

@@ -183,7 +183,7 @@ NESTED: Mapping[str, Part] = {
     "points": Part("score_sde.losses.few_step", _leads("steps", "first", "last")),
     "noise_level": Part("score_sde.denoiser.levels", _leads("sde", "t"), given=("sde", "t"), late=True),
     "rule": Part("score_sde.training.optimizer", _leads("rate"), default="adam", given=("rate",), late=True),
-    "predictor": Part("score_sde.samplers.predictors", _has("step")),
+    "predictor": Part(("score_sde.samplers.predictors", "score_sde.samplers.chain_steps"), _has("step")),
     "corrector": Part("score_sde.samplers.correctors", _has("step")),
     "time_grid": Part("score_sde.samplers.grids", _leads("sde", "steps"), given=("sde", "steps"), late=True),
     "scale": Part(

@@ -80,16 +80,15 @@ class Denoiser:
         """∇ log p_t(x) = −ε̂/σ."""
         return -self.noise(x, t, condition) / per_sample(self.sde.sigma(t), x)
 
-    def noise_on_chain(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
-        """ε̂ for x on the SDE's discrete chain, whose σ_k differs slightly from σ(t): −σ_k score."""
-        return -self.score(x, t, condition) * per_sample(self.sde.discrete_sigma(t), x)
-
     def on_chain(
         self, x: Sample, t: ArrayLike, condition: Condition = None
     ) -> tuple[Sample, Sample, Mapping[str, Sample]]:
-        """(x̂, ε̂, further outputs by name) for x on the SDE's discrete chain, at its α_k and σ_k."""
-        noise = self.noise_on_chain(x, t, condition)
+        """(x̂, ε̂ = −σ_k score, further outputs by name) for x on the SDE's discrete chain.
+
+        Its α_k and σ_k, which stand between x̂ and ε̂, differ slightly from α(t) and σ(t).
+        """
         alpha, sigma = (per_sample(a, x) for a in (self.sde.discrete_alpha(t), self.sde.discrete_sigma(t)))
+        noise = -sigma * self.score(x, t, condition)
         return (x - sigma * noise) / alpha, noise, {}
 
     def velocity(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:

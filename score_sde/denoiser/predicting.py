@@ -85,9 +85,6 @@ class PredictingDenoiser(Denoiser):
             return super().noise(x, t, condition)
         return like(x, self._prepared(x, t, condition)(), self.beside)
 
-    def noise_on_chain(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
-        return self.noise(x, t, condition) if self.predicts == "noise" else super().noise_on_chain(x, t, condition)
-
     def on_chain(
         self, x: Sample, t: ArrayLike, condition: Condition = None
     ) -> tuple[Sample, Sample, dict[str, Sample]]:

@@ -1,6 +1,7 @@
 """Denoisers that wrap a denoiser and delegate to it what they do not change."""
 
 import dataclasses
+from collections.abc import Mapping
 
 from jax.typing import ArrayLike
 from jaxtyping import Array, Key
@@ -14,8 +15,8 @@ from score_sde.denoiser.base import Cost, Denoiser
 class Wrapper(Denoiser):
     """A denoiser that behaves like ``model``; subclasses override what differs.
 
-    ``predict`` and ``noise_on_chain``, which differs from ``noise`` for a discrete model, are delegated. A subclass
-    that overrides ``predict`` also changes denoise, noise, score and velocity; it must override ``noise_on_chain``.
+    ``predict`` and ``on_chain``, its counterpart for a discrete model, are delegated. A subclass that overrides ``predict``
+    also changes denoise, noise, score and velocity; it must override ``on_chain``.
     """
 
     model: Denoiser
@@ -31,8 +32,10 @@ class Wrapper(Denoiser):
     def predict(self, x: Sample, t: ArrayLike, condition: Condition = None) -> tuple[Sample, Sample]:
         return self.model.predict(x, t, condition)
 
-    def noise_on_chain(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
-        return self.model.noise_on_chain(x, t, condition)
+    def on_chain(
+        self, x: Sample, t: ArrayLike, condition: Condition = None
+    ) -> tuple[Sample, Sample, Mapping[str, Sample]]:
+        return self.model.on_chain(x, t, condition)
 
     def with_dropout(self, keys: Key[Array, "batch"]) -> "Wrapper":
         return dataclasses.replace(self, model=self.model.with_dropout(keys))

@@ -10,7 +10,6 @@ is the good model, which is also used outside the interval, w = 0 the bad one.
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-import jax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Key
 
@@ -42,16 +41,19 @@ class AutoGuided(Wrapper):
         bad = self.bad.predict(x, t, self._told(condition))
         return self._guided(self.model.predict(x, t, condition), bad, x, t)
 
-    def noise_on_chain(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
-        bad = self.bad.noise_on_chain(x, t, self._told(condition))
-        return self._guided(self.model.noise_on_chain(x, t, condition), bad, x, t)
+    def on_chain(
+        self, x: Sample, t: ArrayLike, condition: Condition = None
+    ) -> tuple[Sample, Sample, Mapping[str, Sample]]:
+        bad = self.bad.on_chain(x, t, self._told(condition))
+        return self._guided(self.model.on_chain(x, t, condition), bad, x, t)
 
     def with_dropout(self, keys: Key[Array, "batch"]) -> "AutoGuided":
         return dataclasses.replace(self, model=self.model.with_dropout(keys), bad=self.bad.with_dropout(keys))
 
     def _guided(self, good, bad, x: Sample, t: ArrayLike):
+        (x0, noise, *outputs), (bad_x0, bad_noise, *_) = good, bad
         w = scale_at(self.scale, self.interval, self.sde, t, x, outside=1.0)
-        return jax.tree.map(lambda good, bad: bad + w * (good - bad), good, bad)
+        return (bad_x0 + w * (x0 - bad_x0), bad_noise + w * (noise - bad_noise), *outputs)
 
     def _told(self, condition: Condition) -> Condition:
         """The condition of the bad model."""

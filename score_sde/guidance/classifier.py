@@ -106,10 +106,15 @@ class ClassifierGuided(Wrapper):
         pull = self._pull(x, t, y, rest)
         return x0 + sigma**2 / alpha * pull, noise - sigma * pull
 
-    def noise_on_chain(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
+    def on_chain(
+        self, x: Sample, t: ArrayLike, condition: Condition = None
+    ) -> tuple[Sample, Sample, Mapping[str, Sample]]:
+        """The further output "pull" is w ∇ log p(y | x), for predictors that shift the mean of their step by it."""
         y, rest = self._told(condition)
-        sigma = per_sample(self.sde.discrete_sigma(t), x)
-        return self.model.noise_on_chain(x, t, rest) - sigma * self._pull(x, t, y, rest)
+        x0, noise, outputs = self.model.on_chain(x, t, rest)
+        alpha, sigma = (per_sample(a, x) for a in (self.sde.discrete_alpha(t), self.sde.discrete_sigma(t)))
+        pull = self._pull(x, t, y, rest)
+        return x0 + sigma**2 / alpha * pull, noise - sigma * pull, {**outputs, "pull": pull}
 
     def _pull(self, x: Sample, t: ArrayLike, y: Array, condition: Condition) -> Sample:
         """The gradient w ∇ log p(y | x)."""

@@ -11,7 +11,6 @@ diversity (Kynkäänniemi et al. 2024). With a negative condition y⁻ in place 
 import dataclasses
 from collections.abc import Callable, Mapping
 
-import jax
 from jax.typing import ArrayLike
 
 from score_sde.checks import Sample
@@ -28,13 +27,15 @@ class ClassifierFree(Contrast):
     def predict(self, x: Sample, t: ArrayLike, condition: Condition = None) -> tuple[Sample, Sample]:
         return self._guided(self.model.predict, x, t, condition)
 
-    def noise_on_chain(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
-        return self._guided(self.model.noise_on_chain, x, t, condition)
+    def on_chain(
+        self, x: Sample, t: ArrayLike, condition: Condition = None
+    ) -> tuple[Sample, Sample, Mapping[str, Sample]]:
+        return self._guided(self.model.on_chain, x, t, condition)
 
     def _guided(self, evaluate: Callable, x: Sample, t: ArrayLike, condition: Condition):
-        told, other = self._both(evaluate, x, t, condition)
+        (x0, noise, *outputs), (other, other_noise, *_) = self._both(evaluate, x, t, condition)
         w = scale_at(self.scale, self.interval, self.sde, t, x, outside=1.0)
-        return jax.tree.map(lambda a, b: b + w * (a - b), told, other)
+        return (other + w * (x0 - other), other_noise + w * (noise - other_noise), *outputs)
 
 
 def classifier_free(

@@ -15,7 +15,7 @@ denoiser does not have; it is left out.
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -35,17 +35,18 @@ class Projected(Contrast):
     norm: ArrayLike | None = None
 
     def predict(self, x: Sample, t: ArrayLike, condition: Condition = None) -> tuple[Sample, Sample]:
-        (x0, noise), (other, other_noise) = self._both(self.model.predict, x, t, condition)
+        return self._guided(self.model.predict, x, t, condition)
+
+    def on_chain(
+        self, x: Sample, t: ArrayLike, condition: Condition = None
+    ) -> tuple[Sample, Sample, Mapping[str, Sample]]:
+        return self._guided(self.model.on_chain, x, t, condition)
+
+    def _guided(self, evaluate: Callable, x: Sample, t: ArrayLike, condition: Condition):
+        (x0, noise, *outputs), (other, other_noise, *_) = self._both(evaluate, x, t, condition)
         w = scale_at(self.scale, self.interval, self.sde, t, x, outside=1.0)
         update, noise_update = self._mapped(x0, x0 - other, noise - other_noise)
-        return x0 + (w - 1) * update, noise + (w - 1) * noise_update
-
-    def noise_on_chain(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
-        noise, other = self._both(self.model.noise_on_chain, x, t, condition)
-        alpha, sigma = (per_sample(a, x) for a in (self.sde.alpha(t), self.sde.discrete_sigma(t)))
-        w = scale_at(self.scale, self.interval, self.sde, t, x, outside=1.0)
-        x0, delta = (x - sigma * noise) / alpha, -sigma / alpha * (noise - other)
-        return noise + (w - 1) * self._mapped(x0, delta, noise - other)[1]
+        return (x0 + (w - 1) * update, noise + (w - 1) * noise_update, *outputs)
 
     def _mapped(self, x0: Sample, delta: Sample, noise_delta: Sample) -> tuple[Sample, Sample]:
         """Δ⊥ + ηΔ∥ of the shortened Δ, and the same map of the difference of the noises."""

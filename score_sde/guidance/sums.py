@@ -10,8 +10,8 @@ visual generation", eq. 11), for conditions that are independent given x:
 """
 
 import dataclasses
+from collections.abc import Mapping
 
-import jax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Key
 
@@ -41,9 +41,11 @@ class Sum(Wrapper):
         every = [term.predict(x, t, condition) for term in self.terms]
         return self._sum(self.model.predict(x, t, condition), every, x, t)
 
-    def noise_on_chain(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
-        every = [term.noise_on_chain(x, t, condition) for term in self.terms]
-        return self._sum(self.model.noise_on_chain(x, t, condition), every, x, t)
+    def on_chain(
+        self, x: Sample, t: ArrayLike, condition: Condition = None
+    ) -> tuple[Sample, Sample, Mapping[str, Sample]]:
+        every = [term.on_chain(x, t, condition) for term in self.terms]
+        return self._sum(self.model.on_chain(x, t, condition), every, x, t)
 
     def with_dropout(self, keys: Key[Array, "batch"]) -> "Sum":
         model, *terms = (each.with_dropout(keys) for each in (self.model, *self.terms))
@@ -51,9 +53,12 @@ class Sum(Wrapper):
 
     def _sum(self, base, every: list, x: Sample, t: ArrayLike):
         scales = [scale_at(scale, None, self.sde, t, x, outside=0.0) for scale in self.scales]
-        return jax.tree.map(
-            lambda a, *others: a + sum(w * (b - a) for w, b in zip(scales, others, strict=True)), base, *every
-        )
+        x0, noise, *outputs = base
+
+        def total(a: Sample, others: list[Sample]) -> Sample:
+            return sum((w * (b - a) for w, b in zip(scales, others, strict=True)), a)
+
+        return (total(x0, [term[0] for term in every]), total(noise, [term[1] for term in every]), *outputs)
 
 
 def sum_of(base: Denoiser, *terms: tuple[Scale, Denoiser]) -> Sum:

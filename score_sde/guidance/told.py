@@ -115,8 +115,10 @@ class Told(Wrapper):
     def predict(self, x: Sample, t: ArrayLike, condition: Condition = None) -> tuple[Sample, Sample]:
         return self.model.predict(x, t, replaced(condition, self.values, self.names)[1])
 
-    def noise_on_chain(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
-        return self.model.noise_on_chain(x, t, replaced(condition, self.values, self.names)[1])
+    def on_chain(
+        self, x: Sample, t: ArrayLike, condition: Condition = None
+    ) -> tuple[Sample, Sample, Mapping[str, Sample]]:
+        return self.model.on_chain(x, t, replaced(condition, self.values, self.names)[1])
 
 
 def told(denoiser: Denoiser, other: Mapping[str, ArrayLike | str]) -> Told:

@@ -11,7 +11,7 @@ one forward pass and at most one pullback.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Unpack, runtime_checkable
 
 import jax
@@ -44,6 +44,11 @@ class Measured(Wrapper):
 
     def predict(self, x: Sample, t: ArrayLike, condition: Condition = None) -> tuple[Sample, Sample]:
         return self.model.predict(x, t, told(condition, "a correction")[1])
+
+    def on_chain(
+        self, x: Sample, t: ArrayLike, condition: Condition = None
+    ) -> tuple[Sample, Sample, Mapping[str, Sample]]:
+        return self.model.on_chain(x, t, told(condition, "a correction")[1])
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ x, condition={"y": y}.
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -49,10 +50,14 @@ class PosteriorDenoiser(Wrapper):
         alpha, sigma = (per_sample(a(t), x) for a in (self.sde.alpha, self.sde.sigma))
         return x0 + shift, noise - alpha / sigma * shift
 
-    def noise_on_chain(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Sample:
-        alpha, sigma = (per_sample(a(t), x) for a in (self.sde.alpha, self.sde.discrete_sigma))
+    def on_chain(
+        self, x: Sample, t: ArrayLike, condition: Condition = None
+    ) -> tuple[Sample, Sample, Mapping[str, Sample]]:
+        alpha, sigma = (per_sample(a(t), x) for a in (self.sde.discrete_alpha, self.sde.discrete_sigma))
         _, rest = told(condition, "a posterior")
-        return self.model.noise_on_chain(x, t, rest) - alpha / sigma * self._shifted(x, t, condition)[2]
+        x0, noise, outputs = self.model.on_chain(x, t, rest)
+        shift = self._shifted(x, t, condition)[2]
+        return x0 + shift, noise - alpha / sigma * shift, outputs
 
     def residual(self, x: Sample, t: ArrayLike, condition: Condition = None) -> Float[Array, "batch"]:
         """How well the linear system is solved at x_t: ‖S w − r‖/‖r‖ of each sample."""

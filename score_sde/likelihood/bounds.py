@@ -123,7 +123,7 @@ def _discrete_of(run: _Run, model: Denoiser, data, x0, key, index, condition) ->
     log_snr = 2 * (jnp.log(alpha) - jnp.log(sigma))
 
     def noise_hat(x: Sample, k: Array) -> Sample:
-        return model.noise_on_chain(x, t[k], condition) if run.steps is None else model.noise(x, t[k], condition)
+        return model.on_chain(x, t[k], condition)[1] if run.steps is None else model.noise(x, t[k], condition)
 
     def squared_error(k: Array) -> Float[Array, "n"]:
         noise = _noise(key, index, k, x0)

@@ -101,7 +101,7 @@ def discrete_at(
     sde = model.sde
     t = time_of_level(k, levels_of(sde))
     alpha, sigma = per_sample(sde.discrete_alpha(t), x0), per_sample(sde.discrete_sigma(t), x0)
-    noise_hat = model.noise_on_chain(alpha * x0 + sigma * noise, t, condition)
+    noise_hat = model.on_chain(alpha * x0 + sigma * noise, t, condition)[1]
     return _reduced(sum_over_sample((noise_hat - noise) ** 2), x0, reduce)
 
 

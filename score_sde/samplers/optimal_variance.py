@@ -18,7 +18,8 @@ from jaxtyping import Array, Key
 
 from score_sde.checks import Sample, per_sample, require, sum_over_sample
 from score_sde.denoiser import Condition, Denoiser
-from score_sde.samplers.predictors import Time, chain_step
+from score_sde.samplers.chain_steps import chain_step
+from score_sde.samplers.predictors import Time
 from score_sde.sde.discrete import level_at, time_of_level
 
 

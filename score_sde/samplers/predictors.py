@@ -13,7 +13,6 @@ from jaxtyping import Array, Float
 from score_sde.checks import Sample, per_sample, require
 from score_sde.denoiser import Condition, Denoiser
 from score_sde.sde import SDE
-from score_sde.sde.reverse_step import ReverseStep, learned, reverse_step
 
 Time = Float[Array, "..."]
 
@@ -100,41 +99,12 @@ class Ancestral:
         return mean + per_sample(jnp.sqrt(v), x) * noise, mean
 
 
-@dataclasses.dataclass(frozen=True)
-class LearnedVariance:
-    """Ancestral sampling with the variance that the model's output "variance" says (Nichol & Dhariwal 2021, section 3.1).
-
-    ``clip``: x̂ is kept in [−clip, clip], as the published models are sampled with 1. On the levels of ``grids.respaced``.
-    """
-
-    clip: int | float | None = None
-
-    def step(
-        self, model: Denoiser, x: Sample, t: Time, s: Time, noise: Sample, condition: Condition = None
-    ) -> tuple[Sample, Sample]:
-        x0, _, outputs = model.on_chain(x, t, condition)
-        v = learned(outputs)
-        x0 = x0 if self.clip is None else jnp.clip(x0, -self.clip, self.clip)
-        step = chain_step(model.sde, t, s)
-        mean = step.mean(x, x0)
-        return mean + jnp.exp(step.log_variance(v) / 2) * noise, mean
-
-
 def chain(sde: SDE, t: Time, s: Time) -> tuple[Time, Time]:
     """(k, G) of the discrete chain's step from s to t, x_t = k x_s + G ε. F is linear in x, so F(1) = k − 1."""
     t = jnp.asarray(t)
     one = jnp.ones(t.shape or (1,), t.dtype)
     F, G = sde.discretize(one, t, s)
     return (one + F).reshape(t.shape), G
-
-
-def chain_step(sde: SDE, t: Time, s: Time) -> ReverseStep:
-    """The chain's step from t to s; s < 0 is the data."""
-    t, s = jnp.asarray(t), jnp.asarray(s)
-    inside = jnp.maximum(s, 0)
-    alpha_s = jnp.where(s < 0, 1.0, sde.discrete_alpha(inside))
-    sigma_s = jnp.where(s < 0, 0.0, sde.discrete_sigma(inside))
-    return reverse_step(*chain(sde, t, s), alpha_s, sigma_s, sde.discrete_sigma(t))
 
 
 def check_stochasticity(stochasticity: int | float) -> None:

@@ -33,8 +33,18 @@ class GuidedByLeaf(Wrapper):
         return self.model.cost + self.model.cost
 
     def predict(self, x: Sample, t: ArrayLike, condition: Condition = None) -> tuple[Sample, Sample]:
-        told = {name: value for name, value in condition.items() if name != self.leaf}
-        return classifier_free(self.model, condition[self.leaf], null=self.null).predict(x, t, told)
+        return self._guided(condition).predict(x, t, self._rest(condition))
+
+    def on_chain(
+        self, x: Sample, t: ArrayLike, condition: Condition = None
+    ) -> tuple[Sample, Sample, Mapping[str, Sample]]:
+        return self._guided(condition).on_chain(x, t, self._rest(condition))
+
+    def _guided(self, condition: Condition) -> Denoiser:
+        return classifier_free(self.model, condition[self.leaf], null=self.null)
+
+    def _rest(self, condition: Condition) -> Condition:
+        return {name: value for name, value in condition.items() if name != self.leaf}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

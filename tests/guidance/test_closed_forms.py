@@ -155,13 +155,13 @@ def test_a_discrete_chain_is_guided_with_its_own_deviations():
         g.sum_of(good, (w, g.auto(good, bad, 2.0))),
         g.classifier(good, Exact(sde), w),
     )
-    found = quick_jit(lambda guided: [(each.noise_on_chain(x, t, told), each.noise(x, t, told)) for each in guided])(
+    found = quick_jit(lambda guided: [(each.on_chain(x, t, told)[1], each.noise(x, t, told)) for each in guided])(
         guided
     )
     assert float(jnp.max(jnp.abs(ratio - 1))) > 0.01
     for each, (on_chain, noise) in zip(guided, found, strict=True):
         if isinstance(each, g.Projected):  # its x̂ and norms are those of the chain
-            alpha, sigma = sde.alpha(t)[:, None], sde.discrete_sigma(t)[:, None]
+            alpha, sigma = sde.discrete_alpha(t)[:, None], sde.discrete_sigma(t)[:, None]
             plain, own = (np.asarray(ratio * good.noise(x, t, c)) for c in ({"label": 0 * label - 1}, told))
             x0, delta = np.asarray((x - sigma * own) / alpha), np.asarray(-sigma / alpha * (own - plain))
             wanted = own - np.asarray(alpha / sigma * (w[:, None] - 1)) * project(x0, delta, 0.3, 0.2)

@@ -77,67 +77,6 @@ def test_terms_are_the_originals():
     np.testing.assert_allclose(rescaled[1:], arrays[f"{prefix}rescaled_mse/loss"][1:], rtol=1e-4)
 
 
-@needs_reference
-@pytest.mark.parametrize("clip", [None, 1.0])
-def test_step_is_the_originals(clip):
-    """p_sample with its noise; at k = 0 it adds none."""
-    arrays, sde = np.load(FOLDER / "steps.npz"), ss.VP(num_scales=40)
-    k = arrays["t"]
-    t = ss.sde.discrete.time_of_level(k, 40)
-    step = ss.samplers.LearnedVariance(clip).step(
-        stub(arrays, sde), jnp.asarray(last(arrays["x_t"])), t, t - 1 / 39, jnp.asarray(last(arrays["step_noise"]))
-    )
-    wanted = last(arrays[f"epsilon_learned_range/{'noclip' if clip is None else 'clip'}/p_sample"])
-    np.testing.assert_allclose(step[0][1:], wanted[1:], rtol=2e-4, atol=2e-4)
-    np.testing.assert_allclose(step[1][0], wanted[0], rtol=2e-4, atol=2e-4)
-
-
-@needs_reference
-@pytest.mark.parametrize(("case", "clip"), [("ancestral_linear_20", 1.0), ("ancestral_cosine_15", None)])
-def test_loops_are_the_originals(case, clip):
-    """Whole respaced chains with a learned variance, on an exact mixture."""
-    arrays = np.load(FOLDER / "loops.npz")
-    sde = ss.VP() if "linear" in case else ss.CosineChain(num_scales=1000)
-    weights = arrays["mixture_weights"] / arrays["mixture_weights"].sum()
-    truth = ss.analytic.GaussianMixture(last(arrays["mixture_means"]), arrays["mixture_stds"], weights)
-    model = ss.FunctionDenoiser(sde, exact(truth, sde), predicts="noise", beside=("variance",))
-    noise = last(arrays[f"{case}/noise"])
-    steps, n, *shape = noise.shape
-    out = ss.samplers.predictor_corrector(
-        model,
-        jax.random.key(0),
-        n,
-        tuple(shape),
-        predictor=ss.samplers.LearnedVariance(clip),
-        time_grid=grids.respaced(sde, steps - 1),
-        x_init=last(arrays["latents"]),
-        noise=noise[:-1, None],
-        final="none",
-    )
-    np.testing.assert_allclose(out.x, last(arrays[f"{case}/states"])[-2], atol=1e-3)
-
-
-def exact(truth, sde):
-    """(ε̂ of the mixture on the chain, sin 3x)."""
-
-    def function(x, t, condition):
-        alpha, sigma = sde.discrete_alpha(t), sde.discrete_sigma(t)
-
-        def log_density(x, alpha, sigma):
-            gaps = x - alpha * truth.means
-            variance = (alpha * truth.stds) ** 2 + sigma**2
-            squares = jnp.sum(gaps**2, axis=tuple(range(1, gaps.ndim)))
-            size = x.size
-            terms = jnp.log(truth.weights) - squares / (2 * variance) - size / 2 * jnp.log(variance)
-            return jax.scipy.special.logsumexp(terms)
-
-        score = jax.vmap(jax.grad(log_density))(x, alpha, sigma)
-        eps = -sigma.reshape(-1, *(1,) * (x.ndim - 1)) * score
-        return jnp.concatenate([eps, jnp.sin(3 * x)], axis=-1)
-
-    return function
-
-
 MEAN, STD = 0.3, 0.6
 
 

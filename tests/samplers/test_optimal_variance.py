@@ -9,7 +9,8 @@ import pytest
 
 import score_sde as ss
 from score_sde.samplers import Ancestral, grids, optimal_variance
-from score_sde.samplers.predictors import chain, chain_step
+from score_sde.samplers.chain_steps import chain_step
+from score_sde.samplers.predictors import chain
 from score_sde.sde.discrete import level_at
 
 SDE = ss.VP()
