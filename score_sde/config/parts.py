@@ -176,6 +176,7 @@ MANY: Mapping[str, Part] = {
 MANY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"averages": {"ema": {}}}
 
 NESTED: Mapping[str, Part] = {
+    "network": Part("score_sde.networks", _takes("rngs"), given=("rngs", *FROM_EXAMPLE, "out_channels"), late=True),
     "weighting": Part("score_sde.losses.weightings", default="score_matching", given=("sde", "t"), late=True),
     "times": Part("score_sde.losses.times", _has("quantile", "density"), default="uniform", given=("axis_name",)),
     "pairs": Part("score_sde.losses.few_step", _has("draw"), default="sorted"),

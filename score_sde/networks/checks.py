@@ -1,6 +1,7 @@
 """Checks of a network's options and inputs, with their error messages."""
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,13 @@ def check_options(**given: str) -> None:
     for name, value in given.items():
         if value not in OPTIONS[name]:
             raise ValueError(f"{name} = {value!r}; allowed: {', '.join(map(repr, OPTIONS[name]))}")
+
+
+def say_idle(idle: Mapping[str, bool], **reasons: str) -> None:
+    """Warn of options that have no effect: for each name in ``reasons`` that is marked in ``idle``, why."""
+    for name, reason in reasons.items():
+        if idle[name]:
+            warnings.warn(f"the network option {name} has no effect {reason}", stacklevel=3)
 
 
 # The allowed values of each number, as a description and a test; NaN passes none of them.

@@ -56,12 +56,13 @@ class Conv(nnx.Module):
         spatial_dims: int = 2,
         stride: int = 1,
         init_scale: int | float = 1.0,
+        bias: bool = True,
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
         shape = (size,) * spatial_dims + (in_channels, out_channels)
         self.kernel = nnx.Param(variance_scaling(init_scale)(rngs.params(), shape, jnp.float32))
-        self.bias = nnx.Param(jnp.zeros(out_channels))
+        self.bias = nnx.Param(jnp.zeros(out_channels)) if bias else None
         self.stride = stride
         self.dtype = dtype
 
@@ -69,7 +70,8 @@ class Conv(nnx.Module):
         self, x: Float[Array, "batch *spatial channels"], *, padded: bool = False
     ) -> Float[Array, "batch *out_spatial out_channels"]:
         """``padded``: x already includes the padding."""
-        kernel, bias = (p[...].astype(self.dtype) for p in (self.kernel, self.bias))
+        kernel = self.kernel[...].astype(self.dtype)
+        bias = 0 if self.bias is None else self.bias[...].astype(self.dtype)
         sizes = kernel.shape[:-2]
         if max(sizes) == self.stride == 1:
             return x @ kernel.reshape(kernel.shape[-2:]) + bias

@@ -28,6 +28,7 @@ from score_sde.networks.checks import (
     check_options,
     check_taps,
     labels_of,
+    say_idle,
     usual_levels,
 )
 from score_sde.networks.discrete import Table, sigma_of
@@ -120,6 +121,18 @@ class NCSNpp(nnx.Module):
             init_scale=init_scale,
             num_classes=num_classes,
             norm_groups=norm_groups,
+        )
+        say_idle(
+            {
+                "fir_kernel": not fir and tuple(fir_kernel) != (1, 3, 3, 1),
+                "resamp_with_conv": not resamp_with_conv and resblock_type == "biggan",
+                "progressive_combine": progressive_combine != "sum" and progressive_input != "input_skip",
+                "fourier_scale": fourier_scale != 16.0 and embedding_type == "positional",
+            },
+            fir_kernel="with fir = False: nothing is filtered",
+            resamp_with_conv='with resblock_type = "biggan": residual blocks change the resolution',
+            progressive_combine=f"with progressive_input = {progressive_input!r}: images are combined with input_skip alone",
+            fourier_scale='with embedding_type = "positional"',
         )
         usual = usual_levels(image_size)
         ch_mult = usual[0] if ch_mult is None else ch_mult

@@ -2,11 +2,12 @@
 
     conv 16 ─ 16k channels ─ 32k channels at half the resolution ─ 64k channels at a quarter ─ norm, act, mean ─ logits
 
-Each of the three groups has n blocks: WRN-28-10 is n = 4, k = 10 (28 = 6 n + 4 layers). Normalisation is over groups of
-channels rather than the batch, so that an example's logits do not depend on its neighbours, and each block is told the
-noise level.
+Each of the three groups has n blocks: WRN-28-10 is n = 4, k = 10 (28 = 6 n + 4 layers). The network is that of score_sde,
+which differs from the paper's: normalisation is over groups of channels rather than the batch, so that an example's logits
+do not depend on its neighbours; each block is told the noise level; shortcuts have no weights.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,14 +21,16 @@ from score_sde.networks.checks import as_dtype, check_input, check_levels, check
 from score_sde.networks.conv import Conv
 from score_sde.networks.embed import Dense, NoiseEmbedding
 from score_sde.networks.pool import mean_over_space
+from score_sde.networks.resample import down
 
 GROUPS = 3
 
 
 class WideBlock(nnx.Module):
-    """Pre-activation block: the shortcut is x, or a 1x1 convolution of act(norm(x)) where the shape changes.
+    """x ─ norm ─ act ─ conv [stride 2] ─ + W swish(embedding) + b ─ norm ─ act ─ dropout ─ conv ─ + ─
 
-    x ─ norm ─ act ─ conv [stride 2] ─ + W a(embedding) + b ─ norm ─ act ─ dropout ─ conv ─ + ─
+    The shortcut is x, with ``activated`` act(norm(x)); where the channels change, means of 2 x 2 pixels if these are halved,
+    and zeros for the further channels. Convolutions have no bias.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class WideBlock(nnx.Module):
         embedding_features: int,
         *,
         stride: int,
+        activated: bool,
         activation: Activation,
         rate: int | float,
         layer: int,
@@ -44,14 +48,15 @@ class WideBlock(nnx.Module):
         dtype: Any,
         rngs: nnx.Rngs,
     ):
-        conv: dict[str, Any] = {"spatial_dims": spatial_dims, "dtype": dtype, "rngs": rngs}
+        conv: dict[str, Any] = {"spatial_dims": spatial_dims, "bias": False, "dtype": dtype, "rngs": rngs}
         self.norm_0 = GroupNorm(in_channels)
         self.conv_0 = Conv(in_channels, out_channels, stride=stride, **conv)
         self.dense = Dense(embedding_features, out_channels, dtype=dtype, rngs=rngs)
         self.norm_1 = GroupNorm(out_channels)
         self.conv_1 = Conv(out_channels, out_channels, **conv)
-        changes = stride > 1 or in_channels != out_channels
-        self.shortcut = Conv(in_channels, out_channels, 1, stride=stride, **conv) if changes else None
+        self.added = out_channels - in_channels
+        self.stride = stride
+        self.activated = activated
         self.activation = activation
         self.rate = rate
         self.layer = layer
@@ -60,18 +65,20 @@ class WideBlock(nnx.Module):
         self, x: Image, embedding: Float[Array, "batch features"], seeds: Seeds
     ) -> Float[Array, "batch *out_spatial out_channels"]:
         first = self.activation(self.norm_0(x))
-        e = self.dense(self.activation(embedding))
+        e = self.dense(jax.nn.swish(embedding))
         h = self.conv_0(first) + e.reshape(e.shape[0], *(1,) * (x.ndim - 2), e.shape[-1])
         h = self.activation(self.norm_1(h))
         h = self.conv_1(dropout(h, seeds, self.rate, self.layer))
-        return h + (x if self.shortcut is None else self.shortcut(first))
+        shortcut = first if self.activated else x
+        shortcut = down(shortcut) if self.stride > 1 else shortcut
+        return h + jnp.pad(shortcut, (*((0, 0),) * (x.ndim - 1), (0, self.added)))
 
 
 class WideResNet(nnx.Module):
     """WRN-(6n + 4)-k with the noise level: n = ``num_res_blocks``, k = ``width``; by default 39 million parameters.
 
-    The other options are those of ``Classifier``. The last layer is initialised near 0: all classes are equally likely at
-    first.
+    Each image is standardised to mean 0 and standard deviation 1. The other options are those of ``Classifier``. The last
+    layer is initialised near 0: all classes are equally likely at first.
     """
 
     def __init__(
@@ -114,13 +121,14 @@ class WideResNet(nnx.Module):
             activation=jax.nn.swish,
             **layout,
         )
-        self.conv_in = Conv(channels, nf, **spatial)
+        self.conv_in = Conv(channels, nf, bias=False, **spatial)
         blocks: list[WideBlock] = []
         before = nf
         for group in range(GROUPS):
             after = nf * width * 2**group
             for first in (True, *(False,) * (num_res_blocks - 1)):
                 options: dict[str, Any] = {"activation": self.activation, "rate": dropout, "layer": len(blocks)}
+                options["activated"] = not blocks
                 stride = 2 if first and group > 0 else 1
                 blocks.append(WideBlock(before, after, features, stride=stride, **options, **spatial))
                 before = after
@@ -156,8 +164,15 @@ class WideResNet(nnx.Module):
         with jax.named_scope("noise_embedding"):
             embedding = self.noise_embedding(noise_level.astype(jnp.promote_types(noise_level.dtype, jnp.float32)))
         with jax.named_scope("conv_in"):
-            h = self.conv_in(x.astype(self.dtype))
+            h = self.conv_in(standardised(x).astype(self.dtype))
         for i, block in enumerate(self.blocks):
             with jax.named_scope(f"blocks.{i}"):
                 h = block(h, embedding, seeds)
         return mean_over_space(self.activation(self.norm(h)))
+
+
+def standardised(x: Float[Array, "batch *spatial channels"]) -> Float[Array, "batch *spatial channels"]:
+    """Mean 0 and standard deviation 1 over each image; an image of one colour stays finite."""
+    axes = tuple(range(1, x.ndim))
+    mean, std = jnp.mean(x, axes, keepdims=True), jnp.std(x, axes, keepdims=True)
+    return (x - mean) / jnp.maximum(std, 1 / math.sqrt(x[0].size))

@@ -1,5 +1,6 @@
 """ADM's and iDDPM's networks with the original weights give the original numbers."""
 
+import functools
 import json
 import os
 import pickle
@@ -18,11 +19,14 @@ from score_sde.interop.commands import convert
 from score_sde.interop.export import export
 from score_sde.interop.files import opened
 from score_sde.interop.guided_diffusion.weights import correspondence, load
-from score_sde.networks import ADM, ADMClassifier
+from score_sde.networks import ADM, ADMClassifier, Concatenation
 from tests.networks.quick import quick_jit
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "reference"
 pytestmark = pytest.mark.skipif(not (SHARED / "adm").exists(), reason="the reference arrays are absent")
+
+
+GIVEN = ("out_channels", "num_classes")
 
 
 def entries() -> dict[str, dict]:
@@ -31,7 +35,7 @@ def entries() -> dict[str, dict]:
     for folder in ("adm", "adm_more"):
         if (SHARED / folder).exists():
             for entry in json.loads((SHARED / folder / "index.json").read_text())["files"]:
-                if entry["kind"] in ("unet", "encoder", "network", "classifier"):
+                if entry["kind"] in ("unet", "encoder", "super_res", "network", "classifier"):
                     found[f"{folder}/{entry['file']}"] = entry
     return found
 
@@ -62,6 +66,13 @@ def network_of(entry: dict) -> Any:
         )
     options |= {"num_classes": given.get("num_classes"), "no_class": False, "out_channels": given["out_channels"]}
     options |= {"up_heads": given.get("num_heads_upsample")}
+    if entry["kind"] == "super_res":
+        network = functools.partial(ADM, **{name: value for name, value in options.items() if name not in GIVEN})
+        return nnx.eval_shape(
+            lambda: Concatenation(
+                size, given["in_channels"], network=network, leaves={"low": 3}, out_channels=6, rngs=nnx.Rngs(0)
+            )
+        )
     return nnx.eval_shape(lambda: ADM(size, given["in_channels"], **options, rngs=nnx.Rngs(0)))
 
 
@@ -77,6 +88,7 @@ def state_of(arrays: dict) -> dict:
 def arguments(arrays: dict) -> tuple:
     label = arrays["input_y"] if "input_y" in arrays else arrays.get("y")
     condition = None if label is None else {"label": jnp.asarray(label)}
+    condition = {"low": jnp.asarray(last(arrays["input_low_res"]))} if "input_low_res" in arrays else condition
     return jnp.asarray(last(arrays["x"])), jnp.asarray(arrays["timesteps"], jnp.float32), condition
 
 
@@ -95,6 +107,7 @@ QUICK = {
     "adm/unet_adm.npz",
     "adm/unet_new_order.npz",
     "adm/encoder.npz",
+    "adm/super_res.npz",
     "adm_more/networks/classifier_adaptive_pool.npz",
 }
 PARAMETERS = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in FILES]

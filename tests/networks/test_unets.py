@@ -1,5 +1,6 @@
 """The U-Nets as a whole: every option runs and means what it says, in any number of dimensions and any precision."""
 
+import functools
 import itertools
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from score_sde.networks import DDPM, NCSNpp, NoiseToScore, ddpmpp
+from score_sde.networks import ADM, DDPM, NCSNpp, NoiseToScore, ddpmpp
 from score_sde.networks.checks import usual_levels
 from tests.networks.quick import draw, quick_jit
 
@@ -261,3 +262,28 @@ def test_levels_that_follow_from_the_size(size, levels):
 def test_numbers_out_of_range(options, message):
     with pytest.raises(ValueError, match=message):
         nnx.eval_shape(lambda: NCSNpp(8, 1, **({"nf": 8} | options), rngs=nnx.Rngs(0)))
+
+
+IDLE = {
+    "fir_kernel": ({"fir": False, "fir_kernel": (1, 2, 1)}, "with fir = False"),
+    "progressive_combine": ({"progressive_combine": "cat"}, "combined with input_skip alone"),
+    "fourier_scale": ({"embedding_type": "positional", "fourier_scale": 2.0}, "positional"),
+    "resamp_with_conv": ({"resamp_with_conv": False}, "residual blocks change the resolution"),
+}
+
+
+@pytest.mark.parametrize("name", IDLE)
+def test_an_option_without_effect_is_said(name):
+    options, reason = IDLE[name]
+    with pytest.warns(UserWarning, match=f"the network option {name} has no effect .*{reason}"):
+        nnx.eval_shape(lambda: NCSNpp(8, 1, nf=8, ch_mult=(1, 2), **options, rngs=nnx.Rngs(0)))
+
+
+def test_adm_says_what_it_does_not_use():
+    """Heads in the decoder beside a width of heads; attention too narrow for one head, which the original drops."""
+    build = functools.partial(ADM, 8, 1, nf=32, ch_mult=(1, 2), attn_resolutions=(8,), rngs=nnx.Rngs(0))
+    with pytest.warns(UserWarning, match="the network option up_heads has no effect beside head_channels = 16"):
+        nnx.eval_shape(lambda: build(head_channels=16, up_heads=2))
+    with pytest.warns(UserWarning, match=r"attention at 8 pixels has 32 channels, fewer than head_channels = 64"):
+        network = nnx.eval_shape(lambda: build(head_channels=64))
+    assert network.encoder.levels[0].attentions[0].heads == 1

@@ -53,7 +53,7 @@ STEPS = {
 def test_step(name, clip):
     """At the first, the middle and the last levels; the original adds no noise in the step to the data.
 
-    There it takes the variance of another step for guidance, which a step from t to s does not know: the samplers end before.
+    There its guidance takes the variance of another step, which a step from t to s does not know; samplers end before.
     """
     arrays, sde = np.load(FOLDER / "diffusion/steps.npz"), ss.VP(num_scales=40)
     both = np.concatenate([arrays["model_output_epsilon"], arrays["model_variance_output"]], axis=1)

@@ -1,21 +1,24 @@
 """The weights of guided-diffusion's and improved-diffusion's networks and ours: every parameter under both names."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from score_sde.interop.pairs import Pair, Stacked, conv, dense, listed, misfits, norm, pair, under
+from score_sde.networks.adapters import Concatenation
 from score_sde.networks.adm import ADM, ADMClassifier
 from score_sde.networks.adm.blocks import Block, SelfAttention
 from score_sde.networks.adm.encoder import Encoder
 from score_sde.networks.pool import AttentionPool
 
+Network: TypeAlias = ADM | ADMClassifier | Concatenation
 
-def correspondence(network: ADM | ADMClassifier) -> list[Pair | Stacked]:
+
+def correspondence(network: Network) -> list[Pair | Stacked]:
     """Every parameter with its name there, in their order."""
     return NETWORKS[type(network)](network)
 
 
-def load(network: ADM | ADMClassifier, state_dict: Mapping[str, Any]) -> None:
+def load(network: Network, state_dict: Mapping[str, Any]) -> None:
     """Load the tensors of a state dict; a ValueError, without any change, unless all of them fit."""
     pairs = correspondence(network)
     misfit = misfits(pairs, state_dict)
@@ -119,4 +122,13 @@ def _pool(pool: AttentionPool) -> list[Any]:
     ]
 
 
-NETWORKS: dict[type, Callable[[Any], list[Any]]] = {ADM: _unet, ADMClassifier: _classifier}
+def _told_an_image(network: Concatenation) -> list[Any]:
+    """Theirs, the upsampler of a low resolution, is the network inside, with more input channels."""
+    return correspondence(network.network)
+
+
+NETWORKS: dict[type, Callable[[Any], list[Any]]] = {
+    ADM: _unet,
+    ADMClassifier: _classifier,
+    Concatenation: _told_an_image,
+}

@@ -70,8 +70,8 @@ def _in_their_order(network: NCSNpp) -> Iterator[list[Pair]]:
 
 def _nin(layer: Dense | Conv) -> list[Pair]:
     """kernel (in, out), or that of a 1x1 convolution, <-> W (in, out)."""
-    whole = pair(layer.kernel, "W")
-    return [dataclasses.replace(whole, shape=whole.shape[-2:]), pair(layer.bias, "b")]
+    whole, bias = pair(layer.kernel, "W"), layer.bias
+    return [dataclasses.replace(whole, shape=whole.shape[-2:]), *([] if bias is None else [pair(bias, "b")])]
 
 
 def _block(block: ResBlock) -> list[Pair]:

@@ -62,6 +62,7 @@ class ADMClassifier(nnx.Module):
             ch_mult=ch_mult,
             num_res_blocks=num_res_blocks,
             attn_resolutions=attn_resolutions,
+            head_channels=head_channels,
         )
         width = self.encoder.kept[-1]
         self.norm = norm(width)

@@ -1,5 +1,6 @@
 """The encoder and the middle of ADM's networks, which the U-Net and the classifier share."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ class Encoder(nnx.Module):
         ch_mult: Sequence[int],
         num_res_blocks: int,
         attn_resolutions: Sequence[int],
+        head_channels: int | None = None,
     ):
         check_numbers(nf=nf, channels=channels, num_res_blocks=num_res_blocks, dropout=style.dropout)
         check_each("ch_mult", ch_mult)
@@ -43,6 +45,7 @@ class Encoder(nnx.Module):
                 f"{GROUPS} groups, so each level needs a multiple of {GROUPS}"
             )
         resolutions = check_levels(image_size, 2, len(ch_mult), attn_resolutions)
+        check_heads(widths, resolutions, attn_resolutions, head_channels)
         self.attended = tuple(resolution in attn_resolutions for resolution in resolutions)
         self.time_embedding = TimeEmbedding(nf, style.told, **style.options)
         self.conv_in = Conv(channels, nf, **style.options)
@@ -93,6 +96,21 @@ class Encoder(nnx.Module):
     def embed(self, noise_level: Float[Array, "batch"]) -> Float[Array, "batch features"]:
         """The embedding of the time, at least from float32."""
         return self.time_embedding(noise_level.astype(jnp.promote_types(noise_level.dtype, jnp.float32)))
+
+
+def check_heads(
+    widths: Sequence[int], resolutions: Sequence[int], attended: Sequence[int], head_channels: int | None
+) -> None:
+    """Warn of levels too narrow for one head: there guided-diffusion's attention has none, and adds nothing but a bias."""
+    levels = zip(widths, resolutions, strict=True)
+    narrow = [(width, size) for width, size in levels if size in attended or size == resolutions[-1]]
+    for width, size in narrow:
+        if head_channels is not None and width < head_channels:
+            warnings.warn(
+                f"attention at {size} pixels has {width} channels, fewer than head_channels = {head_channels}: it gets one "
+                f"head of {width}. The original would have no head there, which silently drops the attention",
+                stacklevel=4,
+            )
 
 
 def heads_of(attention_heads: int, head_channels: int | None) -> Any:

@@ -11,7 +11,15 @@ from jaxtyping import Array, Float, Key
 from score_sde.networks.adm.blocks import Block, HeadOrder, Level, SelfAttention, Style, Upsample, norm
 from score_sde.networks.adm.encoder import Encoder, heads_of
 from score_sde.networks.blocks import dropout_seeds
-from score_sde.networks.checks import as_dtype, check_input, check_no_label, check_numbers, check_options, labels_of
+from score_sde.networks.checks import (
+    as_dtype,
+    check_input,
+    check_no_label,
+    check_numbers,
+    check_options,
+    labels_of,
+    say_idle,
+)
 from score_sde.networks.conv import Conv
 from score_sde.networks.embed import ClassEmbedding
 from score_sde.networks.levels import remembering
@@ -65,6 +73,16 @@ class ADM(nnx.Module):
             out_channels=out_channels,
             num_classes=num_classes,
         )
+        say_idle(
+            {
+                "up_heads": up_heads is not None and head_channels is not None,
+                "resamp_with_conv": not resamp_with_conv and resample_in_blocks,
+                "no_class": not no_class and num_classes is None,
+            },
+            up_heads=f"beside head_channels = {head_channels}, which comes first",
+            resamp_with_conv="with resample_in_blocks = True",
+            no_class="without classes",
+        )
         out_channels = channels if out_channels is None else out_channels
         style = Style(
             told=4 * nf,
@@ -85,6 +103,7 @@ class ADM(nnx.Module):
             ch_mult=ch_mult,
             num_res_blocks=num_res_blocks,
             attn_resolutions=attn_resolutions,
+            head_channels=head_channels,
         )
         self.class_embedding = (
             None if num_classes is None else ClassEmbedding(num_classes, style.told, no_class=no_class, **style.options)
