@@ -140,17 +140,23 @@ def serve_torch(connection: Any, batch: int, tuned: bool) -> None:
     noisy = [p + 0.02 * jax.random.normal(k, p.shape) for p, k in zip(leaves, keys, strict=True)]
     network = nnx.merge(graph, jax.tree.unflatten(tree, noisy), rest)
     ours = np.asarray(jax.jit(lambda network: network(x, sigma))(network))
-    todo = networks_torch.programs(network, x, sigma, tuned=tuned)
+    answer(connection, networks_torch.programs(network, x, sigma, tuned=tuned), ours)
+
+
+def answer(connection: Any, todo: dict[str, Callable], ours: np.ndarray) -> None:
+    """Say how far their output is from ours, then the seconds of each program that is asked for."""
     connection.send(float(np.linalg.norm(todo["forward"]().numpy() - ours) / np.linalg.norm(ours)))
     while name := connection.recv():
         connection.send(clocked(todo[name]))
 
 
-def against_torch(compiled: dict[str, Callable[[], object]], batch: int, tuned: bool, repeats: int) -> dict[str, dict]:
+def against_torch(
+    compiled: dict[str, Callable[[], object]], serve: Callable, arguments: tuple, repeats: int
+) -> dict[str, dict]:
     """PyTorch's times, in turn with ours. It has a process of its own, so that neither has the other's threads or heap."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    other = context.Process(target=serve_torch, args=(there, batch, tuned), daemon=True)
+    other = context.Process(target=serve, args=(there, *arguments), daemon=True)
     other.start()
     difference = here.recv()
     if difference > 1e-4:
@@ -218,7 +224,7 @@ def main() -> None:
         print(f"{name:<24}" + "".join(f"{row[column]:>14.2f}" for column in columns) + ratio, flush=True)
     if options.torch:
         print("\nPyTorch, the same network, in turn with ours: seconds, and its time over ours", flush=True)
-        results["torch"] = against_torch(compiled, options.batch, options.tuned, options.repeats)
+        results["torch"] = against_torch(compiled, serve_torch, (options.batch, options.tuned), options.repeats)
     if options.out is not None:
         options.out.write_text(json.dumps(results, indent=2) + "\n")
 

@@ -1,6 +1,5 @@
 """The U-Nets as a whole: every option runs and means what it says, in any number of dimensions and any precision."""
 
-import functools
 import itertools
 
 import jax
@@ -281,9 +280,13 @@ def test_an_option_without_effect_is_said(name):
 
 def test_adm_says_what_it_does_not_use():
     """Heads in the decoder beside a width of heads; attention too narrow for one head, which the original drops."""
-    build = functools.partial(ADM, 8, 1, nf=32, ch_mult=(1, 2), attn_resolutions=(8,), rngs=nnx.Rngs(0))
+
+    def build(**options):
+        small = {"nf": 32, "ch_mult": (1, 2), "attn_resolutions": (8,)}
+        return nnx.eval_shape(lambda: ADM(8, 1, **small, **options, rngs=nnx.Rngs(0)))
+
     with pytest.warns(UserWarning, match="the network option up_heads has no effect beside head_channels = 16"):
-        nnx.eval_shape(lambda: build(head_channels=16, up_heads=2))
+        build(head_channels=16, up_heads=2)
     with pytest.warns(UserWarning, match=r"attention at 8 pixels has 32 channels, fewer than head_channels = 64"):
-        network = nnx.eval_shape(lambda: build(head_channels=64))
+        network = build(head_channels=64)
     assert network.encoder.levels[0].attentions[0].heads == 1
