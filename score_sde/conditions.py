@@ -2,7 +2,7 @@
 
     conditions = Conditions({"label": Leaf(classes=10)})
     conditions.of(batch)            {"label": batch["label"]}
-    conditions.make(16, label=3)    {"label": (16,) threes}
+    conditions.make(16, label=3)    {"label": (16,) threes}; a text is given in words, text=["a red circle"]
     conditions.null                 {"label": 10}: the value that means "no condition"
 
 The same specification determines the loss (which leaves are dropped, and what replaces them), guidance,
@@ -38,6 +38,8 @@ class Leaf:
                between the two, elsewhere it is ``null`` unless given
     spatial    whether it is on the same grid as x, and is flipped and cropped with it
     encoder    a function from the entries (batch, ...) to the leaf. Its arrays are frozen
+    text       an encoder of captions (``score_sde.text``): the entry is an array of strings, which it encodes when the
+               source is read. The null value is that of the empty caption
     """
 
     key: str | None = dataclasses.field(default=None, metadata={"static": True})
@@ -47,6 +49,7 @@ class Leaf:
     between: tuple[float, float] | None = dataclasses.field(default=None, metadata={"static": True})
     spatial: bool = dataclasses.field(default=False, metadata={"static": True})
     encoder: Callable[[Any], Array] | None = None
+    text: Any = dataclasses.field(default=None, metadata={"static": True})
 
     def __post_init__(self):
         require(0 <= self.dropout <= 1, f"dropout = {self.dropout}; allowed: 0 to 1, the share of examples")
@@ -62,8 +65,10 @@ class Leaf:
         )
 
     @property
-    def empty(self) -> int | float | None:
-        """The null value."""
+    def empty(self) -> Any:
+        """The null value; an array for a text."""
+        if self.text is not None:
+            return self.text.encode([""])[0]
         return self.classes if self.classes is not None else self.null
 
 
@@ -80,9 +85,14 @@ class Conditions:
         return bool(self.leaves)
 
     @property
-    def null(self) -> dict[str, int | float]:
+    def null(self) -> dict[str, Any]:
         """The null value of each leaf that has one."""
         return {name: leaf.empty for name, leaf in self.leaves.items() if leaf.empty is not None}
+
+    @property
+    def encoders(self) -> dict[str, Any]:
+        """The encoders of captions, by the entry of an example that they read."""
+        return {leaf.key or name: leaf.text for name, leaf in self.leaves.items() if leaf.text is not None}
 
     def entries(self, *, spatial: bool = False) -> tuple[str, ...]:
         """The entries of an example used by the leaves; with ``spatial``, only by spatial leaves."""
@@ -129,8 +139,12 @@ class Conditions:
         if value is None:
             if leaf.empty is None:
                 raise ValueError(f"condition {name!r} has no null value: give {name}=...")
-            return jnp.full(n, leaf.empty)
+            return jnp.broadcast_to(jnp.asarray(leaf.empty), (n, *np.shape(leaf.empty)))
         rows = [value] * n if np.isscalar(value) or np.ndim(value) == 0 else value
+        if leaf.text is not None:
+            wrong = [row for row in rows if not isinstance(row, str)]
+            require(not wrong, f'condition {name} holds {wrong[:1]}; it is told in words: give {name}=["..."]')
+            return jnp.asarray(leaf.text.encode(rows))
         if leaf.classes is not None:
             labels = np.asarray(rows)
             require(

@@ -105,6 +105,7 @@ def _has(*methods: str, base: str = "") -> Callable[[Any], bool]:
 
 
 FROM_EXAMPLE = ("image_size", "channels", "shape", "spatial_dims", "num_classes")
+FROM_TEXT = ("text_vocabulary", "text_features", "text_length")
 RUNTIME = ("model", "key", "n", "shape", "condition", "x_init", "start", "record", "save_every", "noise", "progress")
 
 SECTIONS: Mapping[str, Part] = {
@@ -121,7 +122,7 @@ SECTIONS: Mapping[str, Part] = {
     "network": Part(
         "score_sde.networks",
         _takes("rngs"),
-        given=("rngs", *FROM_EXAMPLE, "sigmas", "data_in_unit_range"),
+        given=("rngs", *FROM_EXAMPLE, *FROM_TEXT, "sigmas", "data_in_unit_range"),
     ),
     "denoiser": Part(
         ("score_sde.denoiser", "score_sde.guidance", "score_sde.flow_map"),
@@ -176,7 +177,9 @@ MANY: Mapping[str, Part] = {
 MANY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"averages": {"ema": {}}}
 
 NESTED: Mapping[str, Part] = {
-    "network": Part("score_sde.networks", _takes("rngs"), given=("rngs", *FROM_EXAMPLE, "out_channels"), late=True),
+    "network": Part(
+        "score_sde.networks", _takes("rngs"), given=("rngs", *FROM_EXAMPLE, *FROM_TEXT, "out_channels"), late=True
+    ),
     "weighting": Part("score_sde.losses.weightings", default="score_matching", given=("sde", "t"), late=True),
     "times": Part("score_sde.losses.times", _has("quantile", "density"), default="uniform", given=("axis_name",)),
     "pairs": Part("score_sde.losses.few_step", _has("draw"), default="sorted"),
@@ -184,6 +187,7 @@ NESTED: Mapping[str, Part] = {
     "points": Part("score_sde.losses.few_step", _leads("steps", "first", "last")),
     "noise_level": Part("score_sde.denoiser.levels", _leads("sde", "t"), given=("sde", "t"), late=True),
     "rule": Part("score_sde.training.optimizer", _leads("rate"), default="adam", given=("rate",), late=True),
+    "text": Part("score_sde.text", _has("encode"), default="words", given=("words",)),
     "predictor": Part(("score_sde.samplers.predictors", "score_sde.samplers.chain_steps"), _has("step")),
     "corrector": Part("score_sde.samplers.correctors", _has("step")),
     "time_grid": Part("score_sde.samplers.grids", _leads("sde", "steps"), given=("sde", "steps"), late=True),

@@ -14,11 +14,13 @@ class Example:
     shape      (H, W, C) of images, (D,) of points
     levels     256 for bytes; None: continuous
     classes    the number of classes, None without labels
+    words      the words of the captions, if a condition is told in words of the training data
     """
 
     shape: Sequence[int]
     levels: int | None = 256
     classes: int | None = None
+    words: Sequence[str] = ()
 
     def __post_init__(self):
         require(

@@ -151,8 +151,9 @@ class Batches:
 
 
 def take(source: Any, index: Int[np.ndarray, "n"]) -> Examples:
-    """Several examples, stacked, also from a source without ``take``."""
-    return source.take(index) if hasattr(source, "take") else stack([source[int(i)] for i in index])
+    """Several examples, stacked, also from a source without ``take``; without strings, which no device takes."""
+    found = source.take(index) if hasattr(source, "take") else stack([source[int(i)] for i in index])
+    return {name: value for name, value in found.items() if value.dtype.kind != "U"}
 
 
 def flipped(data: np.ndarray, mirror: Bool[np.ndarray, "n"]) -> np.ndarray:

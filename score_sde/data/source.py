@@ -2,7 +2,8 @@
 
 An example is a dictionary: ``"data"``, an array of the source's ``shape`` (uint8 levels, or float32 if continuous);
 ``"label"``, an integer from 0 to ``num_classes`` − 1, if the source has labels; and any further entries named in
-``entries``, such as a mask. Any object with these attributes, ``__len__`` and ``__getitem__`` is a source; inheriting
+``entries``, such as a mask, or a caption, a string until an encoder has read it (``captioned``). Any object with these
+attributes, ``__len__`` and ``__getitem__`` is a source; inheriting
 from ``Source`` adds ``take``, which a source may override to read many examples faster than one by one.
 """
 
@@ -76,7 +77,7 @@ class ArraySource(Source):
     """Examples in an array, in memory or memory-mapped from a file: data (n, *shape), labels (n,) or None.
 
     uint8 data are levels, by default 256; grey images (n, H, W) get a channel axis. Floats are continuous.
-    ``others``: further entries of an example by name, arrays of numbers (n, ...); they are not rescaled.
+    ``others``: further entries of an example by name, arrays of numbers (n, ...), or of strings; they are not rescaled.
     """
 
     name: str
@@ -156,8 +157,11 @@ def _entry(source: str, name: str, array: np.ndarray, n: int) -> np.ndarray:
         array.ndim > 0 and len(array) == n,
         f"{source} has {n} examples, but {name!r} has shape {array.shape}; allowed: ({n}, ...)",
     )
-    require(array.dtype.kind in "biuf", f"{source}: {name!r} holds {array.dtype}; allowed: bools, integers, floats")
-    if array.dtype.itemsize < 8:
+    require(
+        array.dtype.kind in "biufU",
+        f"{source}: {name!r} holds {array.dtype}; allowed: bools, integers, floats, and strings for captions",
+    )
+    if array.dtype.itemsize < 8 or array.dtype.kind == "U":
         return array
     narrow = array.astype({"f": np.float32, "i": np.int32, "u": np.uint32}[array.dtype.kind])
     require(

@@ -1,6 +1,7 @@
 """Evaluation of models: evaluators, and a resumable pass over held-out examples or samples that feeds them."""
 
 from score_sde.evaluation.accuracy_per_level import AccuracyPerLevel
+from score_sde.evaluation.agreement import Agreement
 from score_sde.evaluation.bits_per_dim import BitsPerDim
 from score_sde.evaluation.comparison import METRICS, compare
 from score_sde.evaluation.conditional_accuracy import ConditionalAccuracy
@@ -21,6 +22,7 @@ from score_sde.evaluation.stream import Stream, examples, samples
 __all__ = [
     "METRICS",
     "AccuracyPerLevel",
+    "Agreement",
     "BitsPerDim",
     "ConditionalAccuracy",
     "Evaluator",

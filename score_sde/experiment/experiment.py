@@ -1,7 +1,7 @@
 """The parts that a config describes: data, model, task, optimiser, sampler, each built on first access."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from score_sde import config as configs
 from score_sde.conditions import Condition, Conditions
 from score_sde.config.settings import Evaluation, Example, Logging
 from score_sde.data import DataScaling, Source
+from score_sde.data.captioned import Captioned, captions_of
+from score_sde.data.source import entries_of
 from score_sde.evaluation import PosteriorDraws, References
 from score_sde.randomness import INITIALISATION
 from score_sde.sde import SDE
@@ -43,7 +45,7 @@ class Experiment:
 
     def source(self, split: str = "train") -> Source:
         """The data; their examples must agree with config.example."""
-        source = configs.build(self._sections, "data", split=split)
+        source = Captioned.of(configs.build(self._sections, "data", split=split), self.conditions.encoders)
         wanted, found = self.example, facts_of(source)
         for name in ("shape", "levels", "classes"):
             mine, theirs = getattr(wanted, name), getattr(found, name)
@@ -73,7 +75,9 @@ class Experiment:
         """The leaves of the model's condition; a label has the number of classes of the data."""
         leaves = configs.build_many(self._sections, "conditions")
         for name, leaf in leaves.items():
-            if leaf.empty is None and leaf.encoder is None and (leaf.key or name) == "label":
+            if leaf.text is not None:
+                leaves[name] = dataclasses.replace(leaf, text=told_words(leaf.text, self.example.words))
+            elif leaf.empty is None and leaf.encoder is None and (leaf.key or name) == "label":
                 if self.example.classes is None:
                     raise ValueError(
                         f"config.conditions.{name} is made from labels, but the data have none (config.example.classes)"
@@ -105,6 +109,7 @@ class Experiment:
             "spatial_dims": len(spatial),
             "shape": self.example.shape,
             "num_classes": labels[0] if labels else None,
+            **self._form_of_text(),
             "sigmas": self._table_of_sigmas(),
             "data_in_unit_range": not self.config.scaling.centered,
         }
@@ -237,6 +242,14 @@ class Experiment:
     def _sections(self) -> dict[str, Any]:
         return self.config.to_dict()
 
+    def _form_of_text(self) -> dict[str, Any]:
+        """What a network must know of the leaf "text"."""
+        leaf = self.conditions.leaves.get("text")
+        if leaf is None or leaf.text is None:
+            return {}
+        text = leaf.text
+        return {"text_vocabulary": text.vocabulary, "text_features": text.features, "text_length": text.length}
+
     def _network_needs(self, parameter: str) -> bool:
         """Whether the network's constructor has this parameter without a default."""
         fields = configs.parameters_of(configs.constructor_of(self._sections, "network"))
@@ -258,6 +271,11 @@ class Experiment:
         return self.sde.discrete_sigmas()[::-1]
 
 
+def told_words(text: Any, words: Sequence[str]) -> Any:
+    """The encoder, with the words of the training data if it takes words and has none of its own."""
+    return dataclasses.replace(text, words=tuple(words)) if getattr(text, "words", None) == () else text
+
+
 def as_sections(config: Mapping[str, Any] | ConfigDict) -> dict[str, Any]:
     """A config as plain nested dictionaries."""
     return config.to_dict() if isinstance(config, ConfigDict) else dict(config)
@@ -272,5 +290,15 @@ def _with_facts(sections: dict[str, Any]) -> dict[str, Any]:
     """The config, with ``example`` filled in from the data if it is missing."""
     if sections["example"] is not None:
         return sections
-    facts = facts_of(configs.build(sections, "data", split="train"))
-    return {**sections, "example": dataclasses.asdict(facts)}
+    source = configs.build(sections, "data", split="train")
+    facts = dataclasses.asdict(facts_of(source))
+    for name, leaf in configs.build_many(sections, "conditions").items():
+        if leaf.text is not None:
+            key = leaf.key or name
+            if key not in entries_of(source):
+                raise ValueError(
+                    f"config.conditions.{name} is made from the captions {key!r} of an example, which the data "
+                    f"({source.name}) lack; they have {', '.join(map(repr, entries_of(source))) or 'none'}. Set its key"
+                )
+            facts["words"] = getattr(leaf.text.knowing(captions_of(source, key)), "words", ())
+    return {**sections, "example": facts}

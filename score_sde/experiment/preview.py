@@ -58,13 +58,16 @@ def preview(
     task, key = experiment.task, jax.random.key(experiment.config.seed + 1)
     source = experiment.source(experiment.evaluation.split)
     subject = Subject(model, experiment.scaling, experiment.conditions)
-    for name, evaluator in task.evaluators().items():
-        if hasattr(evaluator, "picture"):
+    for name, evaluator in (dict(task.evaluators()) | experiment.measures()).items():
+        if hasattr(evaluator, "picture") or hasattr(evaluator, "numbers"):
             batch = rows(source, np.arange(min(evaluator.first or len(source), len(source))))
             with compiling(name.replace("_", " "), enabled=first):
                 values = jax.tree.map(np.asarray, evaluator.measure(subject, batch, key))
             result = evaluator.result(subject, values)
-            evaluator.picture(workdir / "reports" / f"{name}.png", result, f"step {step}")
+            if hasattr(evaluator, "picture"):
+                evaluator.picture(workdir / "reports" / f"{name}.png", result, f"step {step}")
+            if hasattr(evaluator, "numbers") and metrics is not None:
+                metrics.write(step, {f"{name}/{each}": value for each, value in evaluator.numbers(result).items()})
     plots.loss_curve(workdir / "reports" / "loss.png", read(workdir))
     run, n = Run(model, experiment, step, state.usual, workdir), experiment.logging.preview
 

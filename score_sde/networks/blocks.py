@@ -176,7 +176,8 @@ class Attention(nnx.Module):
         self.skip_rescale = skip_rescale
         self.implementation = implementation
 
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image, context: Any = None) -> Image:
+        """``context``, for other kinds of attention, is not used."""
         batch, *spatial, channels = x.shape
         tokens = self.norm(x).reshape(batch, math.prod(spatial), channels)
         q, k, v = (

@@ -11,16 +11,21 @@ from flax import nnx
 from score_sde.networks.embed import Frozen
 
 
-def describe(network: nnx.Module, shape: Sequence[int]) -> str:
+def describe(network: nnx.Module, shape: Sequence[int], condition: Any = None) -> str:
     """A table with one row per part (for a U-Net: per level), for one example of this shape (*spatial, channels).
 
     FLOPs count convolutions and matrix products, 2 per multiplication, in the traced program: nothing is computed, and
     the network may be abstract (``nnx.eval_shape``). A part is a submodule, or an entry of a list of submodules, that
-    the network calls under its name (``jax.named_scope``).
+    the network calls under its name (``jax.named_scope``). ``condition``: one for a network that needs it, (1, ...).
     """
     graph, state = nnx.split(network)
     x, level = jax.ShapeDtypeStruct((1, *shape), jnp.float32), jax.ShapeDtypeStruct((1,), jnp.float32)
-    program = jax.make_jaxpr(lambda state, x, level: nnx.merge(graph, state)(x, level))(state, x, level)  # type: ignore[operator]
+
+    def call(state, x, level, condition):
+        network: Any = nnx.merge(graph, state)
+        return network(x, level) if condition is None else network(x, level, condition)
+
+    program = jax.make_jaxpr(call)(state, x, level, condition)
 
     parameters: dict[str, int] = {}
     for path, variable in nnx.to_flat_state(nnx.state(network, nnx.Param)):

@@ -13,6 +13,7 @@ from flax import nnx
 from jaxtyping import Array
 
 from score_sde.networks.blocks import Attention, Combine, Head, Image, Pyramid, ResBlock, Seeds, residual_sum
+from score_sde.networks.cross_attention import Context, SelfThenCross
 from score_sde.networks.resample import Downsample, Fir, Upsample, down, up
 
 
@@ -89,7 +90,7 @@ class DownLevel(nnx.Module):
     def __init__(
         self,
         blocks: list[ResBlock],
-        attentions: list[Attention],
+        attentions: list[Attention | SelfThenCross],
         downsample: ResBlock | Downsample | None,
         pyramid: InputSkip | InputResidual | None,
         remat: bool,
@@ -100,13 +101,13 @@ class DownLevel(nnx.Module):
         self.pyramid = pyramid
         self.remat = remat
 
-    def __call__(self, h: Image, image: Pyramid, embedding: Array | None, seeds: Seeds):
+    def __call__(self, h: Image, image: Pyramid, embedding: Array | None, seeds: Seeds, context: Context | None = None):
         call = remembering(self.remat)
         kept = []
         for i, block in enumerate(self.blocks):
             h = call(block, h, embedding, seeds)
             if self.attentions:
-                h = call(self.attentions[i], h)
+                h = call(self.attentions[i], h, context)
             kept.append(h)
         if self.downsample is not None:
             h = call(self.downsample, h, embedding, seeds)
@@ -119,15 +120,15 @@ class DownLevel(nnx.Module):
 class Middle(nnx.Module):
     """Block, attention, block at the lowest resolution."""
 
-    def __init__(self, block_0: ResBlock, attention: Attention, block_1: ResBlock, remat: bool):
+    def __init__(self, block_0: ResBlock, attention: Attention | SelfThenCross, block_1: ResBlock, remat: bool):
         self.block_0 = block_0
         self.attention = attention
         self.block_1 = block_1
         self.remat = remat
 
-    def __call__(self, h: Image, embedding: Array | None, seeds: Seeds) -> Image:
+    def __call__(self, h: Image, embedding: Array | None, seeds: Seeds, context: Context | None = None) -> Image:
         call = remembering(self.remat)
-        h = call(self.attention, call(self.block_0, h, embedding, seeds))
+        h = call(self.attention, call(self.block_0, h, embedding, seeds), context)
         return call(self.block_1, h, embedding, seeds)
 
 
@@ -137,7 +138,7 @@ class UpLevel(nnx.Module):
     def __init__(
         self,
         blocks: list[ResBlock],
-        attention: Attention | None,
+        attention: Attention | SelfThenCross | None,
         pyramid: OutputSkip | OutputStart | OutputResidual | None,
         upsample: ResBlock | Upsample | None,
         remat: bool,
@@ -148,12 +149,20 @@ class UpLevel(nnx.Module):
         self.upsample = upsample
         self.remat = remat
 
-    def __call__(self, h: Image, kept: list[Array], image: Pyramid | None, embedding: Array | None, seeds: Seeds):
+    def __call__(
+        self,
+        h: Image,
+        kept: list[Array],
+        image: Pyramid | None,
+        embedding: Array | None,
+        seeds: Seeds,
+        context: Context | None = None,
+    ):
         call = remembering(self.remat)
         for block, other in zip(self.blocks, kept, strict=True):
             h = call(block, jnp.concatenate([h, other], axis=-1), embedding, seeds)
         if self.attention is not None:
-            h = call(self.attention, h)
+            h = call(self.attention, h, context)
         if self.pyramid is not None:
             image, h = self.pyramid(image, h)
         if self.upsample is not None:

@@ -31,10 +31,15 @@ from score_sde.networks.checks import (
     say_idle,
     usual_levels,
 )
+from score_sde.networks.cross_attention import Context
 from score_sde.networks.discrete import Table, sigma_of
 from score_sde.networks.embed import ClassEmbedding, NoiseEmbedding, embed_levels, embed_numbers
 from score_sde.networks.levels import remembering
 from score_sde.networks.parts import Parts
+from score_sde.networks.text import Tokens
+
+TEXT = "text"
+"""The leaf of a condition that holds the text."""
 
 
 class NCSNpp(nnx.Module):
@@ -56,6 +61,9 @@ class NCSNpp(nnx.Module):
                           effect at initialisation
     numbers               names of leaves of the condition that are a number for each example, such as a scale of guidance.
                           They have no effect at initialisation
+    text_vocabulary       text-conditional, ``condition["text"]``: integers below the vocabulary, or vectors of that many
+    text_features         features, ``text_length`` of them (a config has them from the leaf "text"). Cross-attention to
+    text_length           tokens of ``text_width`` follows every attention, and their mean is added to the embedding
     out_channels          the channels of the output, by default those of x; a denoiser names them (``beside``)
     num_classes           class-conditional: ``condition={"label": y}``; y = num_classes, or no condition: no class
     dtype                 the dtype of the computation; parameters, normalisation and softmax stay in float32
@@ -95,6 +103,10 @@ class NCSNpp(nnx.Module):
         norm_groups: int | None = None,
         second_level: bool = False,
         numbers: Sequence[str] = (),
+        text_vocabulary: int | None = None,
+        text_features: int | None = None,
+        text_length: int = 0,
+        text_width: int = 64,
         out_channels: int | None = None,
         spatial_dims: int = 2,
         dtype: Any = jnp.float32,
@@ -143,6 +155,7 @@ class NCSNpp(nnx.Module):
             raise ValueError(
                 "second_level or numbers are set, but conditional = False: the network is told no noise level"
             )
+        told_a_text = text_vocabulary is not None or text_features is not None
         resolutions = check_levels(image_size, spatial_dims, len(ch_mult), attn_resolutions)
         attended = [resolution in attn_resolutions for resolution in resolutions]
         width = 4 * nf
@@ -150,7 +163,7 @@ class NCSNpp(nnx.Module):
         parts = Parts(
             channels=channels,
             activation=ACTIVATIONS[nonlinearity],
-            told=width if conditional or num_classes is not None else None,
+            told=width if conditional or num_classes is not None or told_a_text else None,
             spatial_dims=spatial_dims,
             dtype=as_dtype(dtype),
             rngs=rngs,
@@ -167,6 +180,7 @@ class NCSNpp(nnx.Module):
             attention_heads=attention_heads,
             attention_implementation=attention_implementation,
             norm_groups=norm_groups,
+            text_width=text_width if told_a_text else None,
             remat=remat != "none",
         )
         noise: dict[str, Any] = {
@@ -186,6 +200,14 @@ class NCSNpp(nnx.Module):
         self.second_embedding = NoiseEmbedding(nf, width, silent=True, **noise) if second_level else None
         self.number_embeddings = nnx.List(NoiseEmbedding(nf, width, silent=True, **noise) for _ in numbers)
         self.numbers = tuple(numbers)
+        self.text = Tokens(
+            vocabulary=text_vocabulary,
+            features=text_features,
+            length=text_length,
+            width=text_width,
+            out_features=width,
+            **parts.layout,
+        ) if told_a_text else None  # fmt: skip
         self.resblock_type = resblock_type
         self.embedding_type = embedding_type
         self.channels = channels
@@ -207,14 +229,18 @@ class NCSNpp(nnx.Module):
         check_input(x, noise_level, self.channels, self.spatial_dims, len(self.down), second_level=two)
         seeds = dropout_seeds(dropout_keys)
         with jax.named_scope("noise_embedding"):
-            embedding = self.embedding(noise_level, condition)
-        h, kept = self.encode(x, embedding, seeds)
-        out = self.decode(h, kept, embedding, seeds).astype(x.dtype)
+            embedding, context = self.told(noise_level, condition)
+        h, kept = self.encode(x, embedding, seeds, context)
+        out = self.decode(h, kept, embedding, seeds, context).astype(x.dtype)
         first = noise_level if noise_level.ndim == 1 else noise_level[:, 0]
         return out / sigma_of(self.sigmas, first, out) if self.scale_by_sigma else out
 
     def encode(
-        self, x: Float[Array, "batch *spatial channels"], embedding: Float[Array, "batch features"] | None, seeds: Seeds
+        self,
+        x: Float[Array, "batch *spatial channels"],
+        embedding: Float[Array, "batch features"] | None,
+        seeds: Seeds,
+        context: Context | None = None,
     ) -> tuple[Array, list[Array]]:
         """The encoder and the middle: (features at the lowest resolution, the skip features from first to last)."""
         call = remembering(self.remat == "full")
@@ -224,13 +250,18 @@ class NCSNpp(nnx.Module):
         kept = [h]
         for i, level in enumerate(self.down):
             with jax.named_scope(f"down.{i}"):
-                h, image, more = call(level, h, image, embedding, seeds)
+                h, image, more = call(level, h, image, embedding, seeds, context)
                 kept += more
         with jax.named_scope("middle"):
-            return call(self.middle, h, embedding, seeds), kept
+            return call(self.middle, h, embedding, seeds, context), kept
 
     def decode(
-        self, h: Array, kept: Sequence[Array], embedding: Float[Array, "batch features"] | None, seeds: Seeds
+        self,
+        h: Array,
+        kept: Sequence[Array],
+        embedding: Float[Array, "batch features"] | None,
+        seeds: Seeds,
+        context: Context | None = None,
     ) -> Float[Array, "batch *spatial out_channels"]:
         """The decoder, applied to the result of ``encode``. An adapter may first add to ``h`` or the skip features."""
         call, kept = remembering(self.remat == "full"), list(kept)
@@ -238,9 +269,19 @@ class NCSNpp(nnx.Module):
         for i, step in enumerate(self.up):
             with jax.named_scope(f"up.{i}"):
                 opposite = [kept.pop() for _ in step.blocks]
-                h, picture = call(step, h, opposite, picture, embedding, seeds)
+                h, picture = call(step, h, opposite, picture, embedding, seeds, context)
         with jax.named_scope("head"):
             return picture if self.head is None else self.head(h)
+
+    def told(
+        self, noise_level: Float[Array, "batch *two"], condition: Mapping[str, Array] | None
+    ) -> tuple[Float[Array, "batch features"] | None, Context | None]:
+        """The embedding, with the mean of the text's tokens, and these tokens."""
+        embedding = self.embedding(noise_level, condition)
+        if self.text is None:
+            return embedding, None
+        context, vector = self.text(self.text.of(condition, TEXT, noise_level.shape[0]))
+        return vector if embedding is None else embedding + vector, context
 
     def embedding(
         self, noise_level: Float[Array, "batch *two"], condition: Mapping[str, Array] | None

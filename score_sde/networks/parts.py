@@ -9,6 +9,7 @@ from flax import nnx
 
 from score_sde.networks.blocks import Activation, Attention, Combine, Head, ResBlock
 from score_sde.networks.conv import Conv
+from score_sde.networks.cross_attention import CrossAttention, SelfThenCross
 from score_sde.networks.levels import (
     DownLevel,
     InputResidual,
@@ -48,9 +49,12 @@ class Parts:
     attention_heads: int = 1
     attention_implementation: Literal["xla", "cudnn"] | None = None
     norm_groups: int | None = None
+    text_width: int | None = None
     remat: bool = False
     layer: Iterator[int] = dataclasses.field(default_factory=itertools.count)
     """The number of each residual block, on which its dropout mask depends."""
+    cross: Iterator[int] = dataclasses.field(default_factory=itertools.count)
+    """The number of each cross-attention."""
 
     @property
     def layout(self) -> dict[str, Any]:
@@ -84,17 +88,19 @@ class Parts:
             **self.spatial,
         )
 
-    def attention(self, channels: int) -> Attention:
-        """Global attention."""
-        return Attention(
-            channels,
-            heads=self.attention_heads,
-            init_scale=self.init_scale,
-            skip_rescale=self.skip_rescale,
-            groups=self.norm_groups,
-            implementation=self.attention_implementation,
+    def attention(self, channels: int) -> Attention | SelfThenCross:
+        """Global attention, then to the tokens of a text if there is one."""
+        options: dict[str, Any] = {
+            "heads": self.attention_heads,
+            "init_scale": self.init_scale,
+            "skip_rescale": self.skip_rescale,
+            "groups": self.norm_groups,
             **self.layout,
-        )
+        }
+        attention = Attention(channels, implementation=self.attention_implementation, **options)
+        if self.text_width is None:
+            return attention
+        return SelfThenCross(attention, CrossAttention(channels, self.text_width, next(self.cross), **options))
 
     def head(self, before: int, after: int, init_scale: int | float | None = None) -> Head:
         """The output head."""

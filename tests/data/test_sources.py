@@ -237,7 +237,7 @@ def test_bad_arrays(tmp_path, name, content, options, message):
         ({"m": np.zeros(3)}, r"a has 2 examples, but 'm' has shape \(3,\); allowed: \(2, ...\)"),
         ({"label": np.zeros(2)}, "an entry cannot be named 'label'"),
         ({"position": np.zeros(2)}, "an entry cannot be named 'position'"),
-        ({"m": np.array(["a", "b"])}, "'m' holds <U1; allowed: bools, integers, floats"),
+        ({"m": np.array([1j, 2j])}, "'m' holds complex128; allowed: bools, integers, floats, and strings for captions"),
     ],
 )
 def test_bad_entries(others, message):

@@ -19,6 +19,7 @@ SOURCES = {
     "swiss_roll": "score_sde.data.sources.toys:swiss_roll",
     "mixture": "score_sde.data.sources.toys:mixture",
     "samples": "score_sde.data.sources.toys:samples",
+    "shapes": "score_sde.data.sources.shapes:shapes",
     "arrays": "score_sde.data.sources.arrays:arrays",
     "images": "score_sde.data.sources.images:images",
     "fashion_mnist": "score_sde.data.sources.idx:fashion_mnist",

@@ -29,9 +29,9 @@ def arrays(
 
     A ``.npy`` is memory-mapped, as is a large array of an uncompressed ``.npz``, so it may be larger than memory.
     ``labels`` is the path of the ``.npy`` of the labels of a ``.npy``.
-    A ``.npz`` contains ``data`` and optionally ``label`` (or the names in the keys); its other arrays of numbers with
-    one row per example are entries under their own names, such as ``mask``. It has splits if it contains
-    ``train_data``, ``train_label``, ``test_data`` ...; else all examples but a ``test_fraction`` are "train".
+    A ``.npz`` contains ``data`` and optionally ``label`` (or the names in the keys); its other arrays of numbers or strings
+    with one row per example are entries under their own names, such as ``mask`` or ``caption``. It has splits if it
+    contains ``train_data``, ``train_label``, ``test_data`` ...; else all examples but a ``test_fraction`` are "train".
     """
     path = Path(path)
     require(path.is_file(), f"{path} does not exist, or is no file; make it with numpy.save or numpy.savez")
@@ -106,7 +106,7 @@ def columns_of(file: np.lib.npyio.NpzFile, split: str, splits: Sequence[str]) ->
 
 
 def is_entry(file: np.lib.npyio.NpzFile, name: str, key: str, n: int) -> bool:
-    """Whether an array holds numbers with one row for each of n examples; reads only its header."""
+    """Whether an array holds numbers, or captions, with one row for each of n examples; reads only its header."""
     archive = file.zip
     if archive is None or name in ("data", "label", *RESERVED) or f"{key}.npy" not in archive.namelist():
         return False
@@ -116,7 +116,7 @@ def is_entry(file: np.lib.npyio.NpzFile, name: str, key: str, n: int) -> bool:
         if version not in readers:  # version 3 is for structured arrays
             return False
         shape, _, dtype = readers[version](member)
-    return shape[:1] == (n,) and dtype.kind in "biuf"
+    return shape[:1] == (n,) and dtype.kind in "biufU"
 
 
 class MappedSource(ArraySource):

@@ -12,6 +12,7 @@ from typing import Any
 from score_sde.interop.pairs import Pair, conv, dense, norm, pair, under
 from score_sde.networks.blocks import Attention, ResBlock
 from score_sde.networks.conv import Conv
+from score_sde.networks.cross_attention import SelfThenCross
 from score_sde.networks.embed import Dense
 from score_sde.networks.levels import InputResidual, InputSkip, OutputResidual, OutputSkip, OutputStart
 from score_sde.networks.ncsnpp import NCSNpp
@@ -92,7 +93,9 @@ def _ddpm_block(block: ResBlock) -> list[Pair]:
     return _block(block) + ([] if block.shortcut is None else under("NIN_0", _nin(block.shortcut)))
 
 
-def _attention(attention: Attention) -> list[Pair]:
+def _attention(attention: Attention | SelfThenCross) -> list[Pair]:
+    if isinstance(attention, SelfThenCross):
+        raise ValueError("a network that is told a text has no counterpart in score_sde_pytorch")
     layers = (attention.query, attention.key, attention.value, attention.out)
     nins = [one for i, layer in enumerate(layers) for one in under(f"NIN_{i}", _nin(layer))]
     return under("GroupNorm_0", norm(attention.norm)) + nins
