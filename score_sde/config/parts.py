@@ -122,7 +122,7 @@ SECTIONS: Mapping[str, Part] = {
     "network": Part(
         "score_sde.networks",
         _takes("rngs"),
-        given=("rngs", *FROM_EXAMPLE, *FROM_TEXT, "sigmas", "data_in_unit_range"),
+        given=("rngs", *FROM_EXAMPLE, *FROM_TEXT, "sigmas", "data_in_unit_range", "base"),
     ),
     "denoiser": Part(
         ("score_sde.denoiser", "score_sde.guidance", "score_sde.flow_map"),
@@ -141,7 +141,7 @@ SECTIONS: Mapping[str, Part] = {
         "score_sde.tasks",
         _has("init", "loss", base="Task"),
         default="diffusion",
-        given=("model", "loss_function", "scaling", "conditions", "axis_name"),
+        given=("model", "adapter", "loss_function", "scaling", "conditions", "axis_name"),
     ),
     "optim": Part("score_sde.training.optimizer", default="optimizer", given=("steps",), only=True),
     "parallel": Part("score_sde.training.parallel", default="Parallel", given=("devices",), only=True),

@@ -29,7 +29,7 @@ def check(experiment: Experiment) -> None:
     experiment.measures()
     if experiment.config.restore is not None:
         experiment.restoration  # noqa: B018
-    model = jax.eval_shape(experiment.task.init, jax.random.key(0))
+    model = jax.eval_shape(lambda key: experiment.task.whole(experiment.task.init(key)), jax.random.key(0))
     experiment.guided(model, {} if experiment.conditions or experiment.guiding_leaf else None)
     # The exact denoiser of data at 0 replaces the network: it is cheap and defined at all times of every SDE.
     simple, beside = experiment.task.rehearsal(FunctionDenoiser(experiment.sde, _zero, predicts="data"))

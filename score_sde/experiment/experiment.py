@@ -113,6 +113,8 @@ class Experiment:
             "sigmas": self._table_of_sigmas(),
             "data_in_unit_range": not self.config.scaling.centered,
         }
+        if self._network_needs("base"):
+            given["base"] = self.base.network
         if self._network_needs("num_classes"):
             given["num_classes"] = self.example.classes
             if self.example.classes is None:
@@ -127,9 +129,24 @@ class Experiment:
             )
         return configs.build(self._sections, "network", **given)
 
+    @cached_property
+    def base(self) -> Any:
+        """The model that config.task.base refers to, which an adapter is for."""
+        reference = self.config.task.get("base")
+        if reference is None or self.resolve is None:
+            raise ValueError(
+                f"config.network.name = {self.config.network.name!r} is an adapter of another model; set config.task = "
+                '{"name": "adaptation", "base": WORKDIR}'
+            )
+        return self.resolve(reference.to_dict())
+
+    def adapter(self, key: Key[Array, ""]) -> Any:
+        """The network of the config, if it is an adapter, with its initial parameters."""
+        return self.network(nnx.Rngs(jax.random.fold_in(key, INITIALISATION)))
+
     def model(self, key: Key[Array, ""]) -> Any:
         """The network as a denoiser (or as ``config.denoiser`` specifies), with its initial parameters."""
-        return self.model_over(self.network(nnx.Rngs(jax.random.fold_in(key, INITIALISATION))))
+        return self.model_over(self.adapter(key))
 
     def model_over(self, network: Any) -> Any:
         """The model around an existing network."""
@@ -159,6 +176,7 @@ class Experiment:
             self._sections,
             "task",
             model=self.model,
+            adapter=self.adapter,
             loss_function=self.loss(axis_name=axis_name, stratified=stratified),
             scaling=self.scaling,
             conditions=self.conditions,

@@ -45,7 +45,7 @@ def load(workdir: str | Path, step: int | None = None, weights: str = "ema") -> 
     checkpoints.check_about(path, manifest, {"task": experiment.task.name})
     saved = checkpoints.load_arrays(path, (weights,))
     model = with_arrays(jax.eval_shape(experiment.task.init, jax.random.key(0)), saved[weights])
-    return Run(model, experiment, int(path.name), weights, workdir)
+    return Run(experiment.task.whole(model), experiment, int(path.name), weights, workdir)
 
 
 def pretrained(name: str | None = None) -> Run | dict[str, str]:
@@ -61,7 +61,7 @@ def _unpacked(folder: Path, step: int | None, weights: str) -> Run:
     require(weights in ("ema", card.weights), f"weights = {weights!r}; {folder} has {card.weights!r} alone")
     experiment = Experiment(layout.read_config(folder), resolve)
     model = with_arrays(jax.eval_shape(experiment.task.init, jax.random.key(0)), arrays)
-    return Run(model, experiment, card.step, card.weights, card=card)
+    return Run(experiment.task.whole(model), experiment, card.step, card.weights, card=card)
 
 
 def save(workdir: str | Path, experiment: Experiment, step: int, models: Mapping[str, Any]) -> Path:

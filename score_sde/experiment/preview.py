@@ -52,7 +52,7 @@ def preview(
 
     ``first``: whether this is the first call, in which the programs are compiled.
     """
-    model = used(state)
+    model = experiment.task.whole(used(state))
     if jax.process_index() != 0:
         return
     task, key = experiment.task, jax.random.key(experiment.config.seed + 1)

@@ -111,7 +111,7 @@ def _hook(experiment: Experiment, function: Callable, workdir: Path) -> Callable
 
 
 def _run(experiment: Experiment, state: TrainState, workdir: Path) -> Run:
-    return Run(state.model(state.usual), experiment, int(state.step), state.usual, workdir)
+    return Run(experiment.task.whole(state.model(state.usual)), experiment, int(state.step), state.usual, workdir)
 
 
 @contextlib.contextmanager

@@ -210,6 +210,7 @@ class NCSNpp(nnx.Module):
         ) if told_a_text else None  # fmt: skip
         self.resblock_type = resblock_type
         self.embedding_type = embedding_type
+        self.image_size = image_size if isinstance(image_size, int) else tuple(image_size)
         self.channels = channels
         self.spatial_dims = spatial_dims
         self.scale_by_sigma = scale_by_sigma
@@ -225,13 +226,25 @@ class NCSNpp(nnx.Module):
         *,
         dropout_keys: Key[Array, "batch"] | None = None,
     ) -> Float[Array, "batch *spatial out_channels"]:
-        two = self.second_embedding is not None
-        check_input(x, noise_level, self.channels, self.spatial_dims, len(self.down), second_level=two)
+        self.check(x, noise_level)
         seeds = dropout_seeds(dropout_keys)
         with jax.named_scope("noise_embedding"):
             embedding, context = self.told(noise_level, condition)
         h, kept = self.encode(x, embedding, seeds, context)
-        out = self.decode(h, kept, embedding, seeds, context).astype(x.dtype)
+        return self.finished(self.decode(h, kept, embedding, seeds, context), x, noise_level)
+
+    # The steps of a call, between which adapters take part.
+
+    def check(self, x: Array, noise_level: Array) -> None:
+        """Raise a ValueError unless the network takes these."""
+        two = self.second_embedding is not None
+        check_input(x, noise_level, self.channels, self.spatial_dims, len(self.down), second_level=two)
+
+    def finished(
+        self, out: Array, x: Array, noise_level: Float[Array, "batch *two"]
+    ) -> Float[Array, "batch *spatial out_channels"]:
+        """The decoder's result in the dtype of x, perhaps divided by σ."""
+        out = out.astype(x.dtype)
         first = noise_level if noise_level.ndim == 1 else noise_level[:, 0]
         return out / sigma_of(self.sigmas, first, out) if self.scale_by_sigma else out
 
@@ -241,12 +254,17 @@ class NCSNpp(nnx.Module):
         embedding: Float[Array, "batch features"] | None,
         seeds: Seeds,
         context: Context | None = None,
+        *,
+        hint: Array | None = None,
     ) -> tuple[Array, list[Array]]:
-        """The encoder and the middle: (features at the lowest resolution, the skip features from first to last)."""
+        """The encoder and the middle: (features at the lowest resolution, the skip features from first to last).
+
+        ``hint``: what is added to the features of the first convolution.
+        """
         call = remembering(self.remat == "full")
         image = (2 * x - 1 if self.data_in_unit_range else x).astype(self.dtype)
         with jax.named_scope("conv_in"):
-            h = self.conv_in(image)
+            h = self.conv_in(image) if hint is None else self.conv_in(image) + hint
         kept = [h]
         for i, level in enumerate(self.down):
             with jax.named_scope(f"down.{i}"):

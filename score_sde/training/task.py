@@ -78,6 +78,10 @@ class Task:
         """The model with its initial parameters. ``score_sde.parameters.split`` determines which are trained."""
         raise TypeError(f"{type(self).__name__} does not define init(key)")
 
+    def whole(self, model: Any) -> Any:
+        """The model as it is used: what is trained, with what it belongs to, such as the base of an adapter."""
+        return model
+
     def loss(
         self, context: Context, batch: Batch, keys: Key[Array, "batch"]
     ) -> tuple[Float[Array, "batch"], Mapping[str, Float[Array, "batch"]]]:
