@@ -18,6 +18,7 @@ from score_sde.data import DataScaling, Source
 from score_sde.data.captioned import Captioned, captions_of
 from score_sde.data.source import entries_of
 from score_sde.evaluation import PosteriorDraws, References
+from score_sde.guidance.agree import check_sde
 from score_sde.randomness import INITIALISATION
 from score_sde.sde import SDE
 from score_sde.training import Parallel, Task
@@ -138,7 +139,9 @@ class Experiment:
                 f"config.network.name = {self.config.network.name!r} is an adapter of another model; set config.task = "
                 '{"name": "adaptation", "base": WORKDIR}'
             )
-        return self.resolve(reference.to_dict())
+        base = self.resolve(reference.to_dict())
+        check_sde(self.sde, base.sde, "the base")
+        return base
 
     def adapter(self, key: Key[Array, ""]) -> Any:
         """The network of the config, if it is an adapter, with its initial parameters."""

@@ -117,7 +117,7 @@ def test_npz(npz):
 
 
 def test_other_arrays_of_an_npz_are_entries(tmp_path):
-    """Those with a row for each example, and only if they hold numbers."""
+    """Those with a row for each example, and only if they hold numbers or strings."""
     n, image = 6, np.stack([picture(k) for k in range(6)])
     np.savez(
         tmp_path / "s.npz",
@@ -132,7 +132,7 @@ def test_other_arrays_of_an_npz_are_entries(tmp_path):
         scalar=np.array(6),
     )
     source = data.open_source("arrays", path=tmp_path / "s.npz")
-    assert source.entries == ("mask", "wide", "deep")
+    assert source.entries == ("mask", "wide", "deep", "names")
     examples = source.take(np.array([4, 1]))
     np.testing.assert_array_equal(examples["mask"], examples["data"][..., 0] > 99)
     np.testing.assert_array_equal(examples["wide"], np.int32([4000, 1000]))
@@ -141,6 +141,7 @@ def test_other_arrays_of_an_npz_are_entries(tmp_path):
         "mask": np.bool_,
         "wide": np.int32,
         "deep": np.float32,
+        "names": np.dtype("<U1"),
     }
     assert data.Subset(source, np.arange(2)).entries == data.in_memory(source).entries == source.entries
     test = data.open_source("arrays", "test", path=tmp_path / "s.npz", test_fraction=0.5)
