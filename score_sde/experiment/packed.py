@@ -38,7 +38,7 @@ def pack(run: Run, folder: str | Path, *, precision: safetensors.Precision = "fl
     require(
         not folder.exists() or is_packed(folder) or not any(folder.iterdir()), f"{folder} is not empty; give another"
     )
-    trained, constants, _ = parameters.split(run.model)
+    trained, constants, _ = parameters.split(run.experiment.task.trained(run.model))
     stored = {name: np.asarray(value).astype(precision) for name, value in trained.items()}
     stored |= {name: np.asarray(value) for name, value in constants.items()}
     launches = [] if run.workdir is None else (run.workdir / "launches.jsonl").read_text().splitlines()

@@ -4,6 +4,7 @@ config files of score_sde.
 
 from score_sde.interop.export import export, to_score_sde_pytorch
 from score_sde.interop.loading import load_foreign
+from score_sde.interop.lora import read_lora, write_lora
 from score_sde.interop.score_sde.checkpoints import from_score_sde_pytorch, load_score_sde_pytorch
 from score_sde.interop.score_sde.translate import read_config
 
@@ -13,5 +14,7 @@ __all__ = [
     "load_foreign",
     "load_score_sde_pytorch",
     "read_config",
+    "read_lora",
     "to_score_sde_pytorch",
+    "write_lora",
 ]

@@ -53,6 +53,9 @@ class Adaptation(Task):
         base = (frozen or self.frozen)["base"]
         return dataclasses.replace(base, network=adapted(base.network, model))
 
+    def trained(self, whole: NetworkDenoiser) -> Any:
+        return whole.network.adapters[-1]  # type: ignore[attr-defined]
+
     def loss(
         self, context: Context, batch: Batch, keys: Key[Array, "batch"]
     ) -> tuple[Float[Array, "batch"], Mapping[str, Float[Array, "batch"]]]:

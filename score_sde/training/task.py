@@ -82,6 +82,10 @@ class Task:
         """The model as it is used: what is trained, with what it belongs to, such as the base of an adapter."""
         return model
 
+    def trained(self, whole: Any) -> Any:
+        """The inverse of ``whole``."""
+        return whole
+
     def loss(
         self, context: Context, batch: Batch, keys: Key[Array, "batch"]
     ) -> tuple[Float[Array, "batch"], Mapping[str, Float[Array, "batch"]]]:

@@ -20,7 +20,7 @@ from score_sde.networks import Concatenation, ControlNet, ImageTokens, LoRA, NCS
 
 SDE = ss.VP()
 SIZE, SEEN, NOISE = (4, 4, 1), (1, 4, 6, 11, 13, 14), 0.1
-NETWORK = {"nf": 32, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (2,), "dropout": 0.0, "fir": False,
+NETWORK = {"nf": 16, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (2,), "dropout": 0.0, "fir": False,
            "progressive_input": "none", "embedding_type": "fourier_raw", "fourier_scale": 1.0}  # fmt: skip
 TOKENS = {"text_features": len(SEEN) + 1, "text_length": 2, "text_width": 32}
 
@@ -52,7 +52,7 @@ def silent(condition):
     return condition | {"text": condition["text"].at[:, 1].set(condition["text"][:, 0])}
 
 
-def trained(whole, start, told, steps=3000, batch=256, rate=2e-3):
+def trained(whole, start, told, steps=2500, batch=128, rate=4e-3):
     """The trained part, by the usual loss; ``whole`` makes a network of it, ``told`` the condition that it is told."""
     graph, params, rest = nnx.split(start, nnx.Param, ...)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(rate, steps)))

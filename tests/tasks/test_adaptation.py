@@ -10,6 +10,7 @@ import pytest
 
 import score_sde as ss
 from score_sde import checkpoints, parameters
+from score_sde.experiment.packed import pack
 from score_sde.networks.adapters import Adapted
 
 
@@ -81,6 +82,25 @@ def test_an_adapter_from_a_config(base, run):
     reference = json.loads((run.workdir / "config.json").read_text())["task"]["base"]
     assert reference["step"] == 2
     assert reference["hash"]
+
+
+def test_an_adapter_is_packed_without_its_base(run, tmp_path):
+    card = pack(
+        run,
+        tmp_path / "packed",
+        precision="float32",
+        title="t",
+        about="a",
+        data="d",
+        licence="l",
+        command="c",
+        hours=0.0,
+        machine="m",
+    )
+    assert card.parameters == sum(value.size for value in parameters.split(run.network.adapters[-1])[0].values())
+    packed = ss.load(tmp_path / "packed")
+    for name, value in arrays(run.model).items():
+        np.testing.assert_array_equal(value, arrays(packed.model)[name])
 
 
 def test_another_base_than_that_of_the_training_is_refused(run, tmp_path):
