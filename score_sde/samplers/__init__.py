@@ -6,6 +6,7 @@ from score_sde.samplers.annealed import annealed_langevin
 from score_sde.samplers.chain_steps import ChainDDIM, LearnedVariance
 from score_sde.samplers.correctors import AnnealedLangevin, Corrector, Langevin
 from score_sde.samplers.ddim import ddim
+from score_sde.samplers.edit import edit, pasted
 from score_sde.samplers.few_step import few_step
 from score_sde.samplers.generate import generate
 from score_sde.samplers.heun import heun
@@ -39,12 +40,14 @@ __all__ = [
     "annealed_langevin",
     "ddim",
     "dpm_solver",
+    "edit",
     "few_step",
     "generate",
     "grids",
     "heun",
     "ode",
     "optimal_variance",
+    "pasted",
     "predictor_corrector",
     "reverse_sde",
     "solve",
