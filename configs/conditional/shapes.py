@@ -15,7 +15,7 @@ def get_config():
     config.conditions = ConfigDict(
         {"text": {"key": "caption", "text": {"name": "words", "length": 12}, "dropout": 0.1}}
     )
-    config.network.update(nf=32, ch_mult=(1, 1, 2), num_res_blocks=1, attn_resolutions=(8,), text_width=64)
+    config.network.update(nf=24, ch_mult=(1, 1, 2), num_res_blocks=1, attn_resolutions=(8,), text_width=64)
     config.optim.update(lr=2e-3, warmup=200)
     config.training.update(steps=3000, evaluate_every=300, checkpoint_every=300, snapshot_every=600)
     config.measures = ConfigDict({"agreement": {"judge": "score_sde.data.sources.shapes:agrees", "first": 128}})

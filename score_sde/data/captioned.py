@@ -6,11 +6,14 @@ import numpy as np
 from jaxtyping import Int
 
 from score_sde.data.source import Examples, Source, entries_of
+from score_sde.text.cache import encoded
 from score_sde.text.encoder import TextEncoder
 
 
 class Captioned(Source):
-    """The source, with the strings of some entries encoded. Each different caption is encoded once."""
+    """The source, with the strings of some entries encoded. Each different caption is encoded once; an encoder with a
+    ``cache`` does so for all of them at first.
+    """
 
     @staticmethod
     def of(source: Source, encoders: Mapping[str, TextEncoder]) -> Source:
@@ -21,7 +24,10 @@ class Captioned(Source):
         self.source, self.encoders = source, dict(encoders)
         self.name, self.shape, self.levels = source.name, source.shape, source.levels
         self.num_classes, self.flippable = source.num_classes, source.flippable
-        self.known: dict[str, dict[str, np.ndarray]] = {entry: {} for entry in encoders}
+        self.known: dict[str, dict[str, np.ndarray]] = {}
+        for entry, encoder in encoders.items():
+            folder = getattr(encoder, "cache", None)
+            self.known[entry] = {} if folder is None else encoded(encoder, captions_of(source, entry), folder)
 
     @property
     def entries(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ An encoder is a frozen dataclass with ``encode(captions) -> array (n, ...)``, ``
 """
 
 from score_sde.text.encoder import TextEncoder
+from score_sde.text.minilm import MiniLM
 from score_sde.text.words import Words, vocabulary_of
 
-__all__ = ["TextEncoder", "Words", "vocabulary_of"]
+__all__ = ["MiniLM", "TextEncoder", "Words", "vocabulary_of"]

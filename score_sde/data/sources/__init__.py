@@ -22,6 +22,7 @@ SOURCES = {
     "shapes": "score_sde.data.sources.shapes:shapes",
     "arrays": "score_sde.data.sources.arrays:arrays",
     "images": "score_sde.data.sources.images:images",
+    "emoji": "score_sde.data.sources.emoji:emoji",
     "fashion_mnist": "score_sde.data.sources.idx:fashion_mnist",
     "idx": "score_sde.data.sources.idx:idx",
     "photo_patches": "score_sde.data.sources.photo_patches:photo_patches",
