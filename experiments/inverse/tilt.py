@@ -6,6 +6,7 @@ prints the table of README.md: the error of the mean and of the standard deviati
 chance, over steps × particles. The data are N(±1, 0.5²) with equal weights, y the right one, its classifier exact.
 """
 
+import argparse
 import itertools
 
 import jax
@@ -56,6 +57,7 @@ def moments(steps: int, K: int, v: float, steer: float) -> tuple[float, float, f
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     mean, deviation = truth()
     print(
         f"truth: {mean:.4f} {deviation:.4f}\n\n| steer | v | K | steps | mean | deviation | chance of a group's mean |"
