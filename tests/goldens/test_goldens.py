@@ -158,7 +158,15 @@ def trace(x, level, condition=None, *, dropout_keys=None):
     return 0.1 * x * (1 + 0.01 * level.reshape(-1, 1))
 
 
-LATER = {"second_level": False, "out_channels": None, "numbers": []}
+LATER = {
+    "second_level": False,
+    "out_channels": None,
+    "numbers": [],
+    "text_vocabulary": None,
+    "text_features": None,
+    "text_length": 0,
+    "text_width": 64,
+}
 """Arguments of networks that came after the goldens, and must do nothing in the paper's configs."""
 
 

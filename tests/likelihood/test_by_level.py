@@ -7,7 +7,8 @@ import pytest
 
 import score_sde as ss
 from score_sde.likelihood import bound_by_level
-from tests.losses.test_variational import FOLDER, exact, last
+from tests.losses.test_variational import FOLDER, last
+from tests.samplers.test_chain_steps import exact
 
 CASES = {"linear_40": (ss.VP(), 40, 1.0), "cosine_30_noclip": (ss.CosineChain(num_scales=1000), 30, None)}
 
