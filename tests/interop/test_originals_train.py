@@ -27,7 +27,7 @@ def test_a_step(name, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (8, size, size, 3), dtype=np.uint8)
     np.savez(tmp_path / "train.npz", data=images)
     config.data = {"name": "arrays", "path": str(tmp_path / "train.npz"), "test_fraction": 0.25}
-    config.network.nf = 8
+    config.network.nf = 32 if config.network.name == "ddpm" else 8  # 32 groups
     if "num_res_blocks" in config.network:
         config.network.num_res_blocks = 1
     config.batches.batch_size = 2
