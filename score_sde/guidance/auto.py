@@ -17,7 +17,7 @@ from score_sde.checks import Sample, require
 from score_sde.conditions import Condition
 from score_sde.denoiser import Cost, Denoiser, Wrapper
 from score_sde.guidance.agree import check_sde
-from score_sde.guidance.scale import Interval, Scale, as_scale, check_interval, scale_at
+from score_sde.guidance.scale import Interval, Scale, as_scale, check_interval, extrapolated, scale_at
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +51,7 @@ class AutoGuided(Wrapper):
         return dataclasses.replace(self, model=self.model.with_dropout(keys), bad=self.bad.with_dropout(keys))
 
     def _guided(self, good, bad, x: Sample, t: ArrayLike):
-        (x0, noise, *outputs), (bad_x0, bad_noise, *_) = good, bad
-        w = scale_at(self.scale, self.interval, self.sde, t, x, outside=1.0)
-        return (bad_x0 + w * (x0 - bad_x0), bad_noise + w * (noise - bad_noise), *outputs)
+        return extrapolated(bad, good, scale_at(self.scale, self.interval, self.sde, t, x, outside=1.0))
 
     def _told(self, condition: Condition) -> Condition:
         """The condition of the bad model."""

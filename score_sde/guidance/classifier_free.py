@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 from score_sde.checks import Sample
 from score_sde.conditions import Condition
 from score_sde.denoiser import Denoiser
-from score_sde.guidance.scale import Interval, Scale, as_scale, check_interval, scale_at
+from score_sde.guidance.scale import Interval, Scale, as_scale, check_interval, extrapolated, scale_at
 from score_sde.guidance.told import Contrast, instead
 
 
@@ -24,18 +24,9 @@ from score_sde.guidance.told import Contrast, instead
 class ClassifierFree(Contrast):
     """A guided denoiser, made by ``classifier_free``."""
 
-    def predict(self, x: Sample, t: ArrayLike, condition: Condition = None) -> tuple[Sample, Sample]:
-        return self._guided(self.model.predict, x, t, condition)
-
-    def on_chain(
-        self, x: Sample, t: ArrayLike, condition: Condition = None
-    ) -> tuple[Sample, Sample, Mapping[str, Sample]]:
-        return self._guided(self.model.on_chain, x, t, condition)
-
     def _guided(self, evaluate: Callable, x: Sample, t: ArrayLike, condition: Condition):
-        (x0, noise, *outputs), (other, other_noise, *_) = self._both(evaluate, x, t, condition)
-        w = scale_at(self.scale, self.interval, self.sde, t, x, outside=1.0)
-        return (other + w * (x0 - other), other_noise + w * (noise - other_noise), *outputs)
+        told, other = self._both(evaluate, x, t, condition)
+        return extrapolated(other, told, scale_at(self.scale, self.interval, self.sde, t, x, outside=1.0))
 
 
 def classifier_free(

@@ -34,14 +34,6 @@ class Projected(Contrast):
     eta: ArrayLike = 0.0
     norm: ArrayLike | None = None
 
-    def predict(self, x: Sample, t: ArrayLike, condition: Condition = None) -> tuple[Sample, Sample]:
-        return self._guided(self.model.predict, x, t, condition)
-
-    def on_chain(
-        self, x: Sample, t: ArrayLike, condition: Condition = None
-    ) -> tuple[Sample, Sample, Mapping[str, Sample]]:
-        return self._guided(self.model.on_chain, x, t, condition)
-
     def _guided(self, evaluate: Callable, x: Sample, t: ArrayLike, condition: Condition):
         (x0, noise, *outputs), (other, other_noise, *_) = self._both(evaluate, x, t, condition)
         w = scale_at(self.scale, self.interval, self.sde, t, x, outside=1.0)

@@ -96,3 +96,9 @@ def scale_at(scale: Scale, interval: Interval, sde: SDE, t: ArrayLike, x: Sample
         ratio = sde.sigma(times) / sde.alpha(times)
         w = jnp.where((low < ratio) & (ratio <= high), w, outside)
     return per_sample(w, x)
+
+
+def extrapolated(start: tuple, end: tuple, w: Array) -> tuple:
+    """start + w (end − start) of x̂ and of ε̂; what a model says beside them is that of ``end``."""
+    (x0, noise, *_), (x0_end, noise_end, *outputs) = start, end
+    return (x0 + w * (x0_end - x0), noise + w * (noise_end - noise), *outputs)

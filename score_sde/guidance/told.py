@@ -81,7 +81,7 @@ def _like(name: str, leaf: Any, other: Any, source: str) -> Array:
 class Contrast(Wrapper):
     """The base of guidance from what a model says otherwise told; both evaluations are one call of twice the batch.
 
-    Leaves that are neither in ``null`` nor in ``names`` are the same in both halves.
+    Leaves that are neither in ``null`` nor in ``names`` are the same in both halves. Subclasses define ``_guided``.
     """
 
     scale: Scale
@@ -95,6 +95,18 @@ class Contrast(Wrapper):
 
     def with_dropout(self, keys: Key[Array, "batch"]) -> "Contrast":
         return dataclasses.replace(self, model=self.model.with_dropout(jnp.concatenate([keys, keys])))
+
+    def predict(self, x: Sample, t: ArrayLike, condition: Condition = None) -> tuple[Sample, Sample]:
+        return self._guided(self.model.predict, x, t, condition)
+
+    def on_chain(
+        self, x: Sample, t: ArrayLike, condition: Condition = None
+    ) -> tuple[Sample, Sample, Mapping[str, Sample]]:
+        return self._guided(self.model.on_chain, x, t, condition)
+
+    def _guided(self, evaluate: Callable, x: Sample, t: ArrayLike, condition: Condition) -> tuple:
+        """(x̂, ε̂, the further outputs of the model told, if ``evaluate`` has them)."""
+        raise TypeError(f"{type(self).__name__} does not define _guided(evaluate, x, t, condition)")
 
     def _both(self, evaluate: Callable, x: Sample, t: ArrayLike, condition: Condition) -> tuple[Any, Any]:
         """What the model says told, and otherwise told."""
