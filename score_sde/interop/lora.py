@@ -52,7 +52,7 @@ def read_lora(file: str | Path, base: Any) -> LoRA:
     """The LoRA of a file, for this network; a ValueError names what does not fit."""
     found, strange = _modules(safetensors.read(file))
     require(bool(found), f"{file} is no LoRA of PEFT or kohya: it has {some_of(strange, 4) or 'no tensors'}")
-    shapes = {name: variable.shape for name, _, variable in kernels(base)}
+    shapes = {name: variable.shape for name, variable in kernels(base).items()}
     by_stem = {name.removesuffix(".kernel").replace(".", "_"): name for name in shapes}
     names = {module: by_stem.get(module.replace(".", "_")) for module in found}
     lost = [module for module, name in names.items() if name is None]

@@ -150,6 +150,12 @@ class ResBlock(nnx.Module):
         return residual_sum(x if self.shortcut is None else self.shortcut(x), h, self.skip_rescale)
 
 
+def check_heads(heads: int, channels: int, where: str) -> None:
+    """Raise a ValueError unless the channels can be divided into heads."""
+    if heads < 1 or channels % heads:
+        raise ValueError(f"attention_heads = {heads} does not divide the {channels} channels of {where}")
+
+
 class Attention(nnx.Module):
     """x + W_out softmax(q kᵀ/√d) v over all positions, q, k, v linear in norm(x); d = channels/heads."""
 
@@ -165,8 +171,7 @@ class Attention(nnx.Module):
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        if heads < 1 or channels % heads:
-            raise ValueError(f"attention_heads = {heads} does not divide the {channels} channels of an attention block")
+        check_heads(heads, channels, "an attention block")
         self.norm = GroupNorm(channels, groups)
         self.query, self.key, self.value = (
             Dense(channels, channels, init_scale=0.1, dtype=dtype, rngs=rngs) for _ in range(3)

@@ -31,10 +31,10 @@ def check_options(**given: str) -> None:
             raise ValueError(f"{name} = {value!r}; allowed: {', '.join(map(repr, OPTIONS[name]))}")
 
 
-def say_idle(idle: Mapping[str, bool], **reasons: str) -> None:
-    """Warn of options that have no effect: for each name in ``reasons`` that is marked in ``idle``, why."""
-    for name, reason in reasons.items():
-        if idle[name]:
+def say_idle(**options: tuple[bool, str]) -> None:
+    """Warn of options that have no effect: for each name, whether it has none, and why."""
+    for name, (idle, reason) in options.items():
+        if idle:
             warnings.warn(f"the network option {name} has no effect {reason}", stacklevel=3)
 
 

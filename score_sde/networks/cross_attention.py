@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from score_sde.networks.blocks import Attention, GroupNorm, Image, residual_sum
+from score_sde.networks.blocks import Attention, GroupNorm, Image, check_heads, residual_sum
 from score_sde.networks.embed import Dense
 
 
@@ -47,8 +47,7 @@ class CrossAttention(nnx.Module):
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        if heads < 1 or channels % heads:
-            raise ValueError(f"attention_heads = {heads} does not divide the {channels} channels of an attention block")
+        check_heads(heads, channels, "an attention block")
         self.norm = GroupNorm(channels, groups)
         self.query = Dense(channels, channels, dtype=dtype, rngs=rngs)
         self.key, self.value = (Dense(width, channels, dtype=dtype, rngs=rngs) for _ in range(2))

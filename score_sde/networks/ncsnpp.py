@@ -135,16 +135,19 @@ class NCSNpp(nnx.Module):
             norm_groups=norm_groups,
         )
         say_idle(
-            {
-                "fir_kernel": not fir and tuple(fir_kernel) != (1, 3, 3, 1),
-                "resamp_with_conv": not resamp_with_conv and resblock_type == "biggan",
-                "progressive_combine": progressive_combine != "sum" and progressive_input != "input_skip",
-                "fourier_scale": fourier_scale != 16.0 and embedding_type == "positional",
-            },
-            fir_kernel="with fir = False: nothing is filtered",
-            resamp_with_conv='with resblock_type = "biggan": residual blocks change the resolution',
-            progressive_combine=f"with progressive_input = {progressive_input!r}: images are combined with input_skip alone",
-            fourier_scale='with embedding_type = "positional"',
+            fir_kernel=(not fir and tuple(fir_kernel) != (1, 3, 3, 1), "with fir = False: nothing is filtered"),
+            resamp_with_conv=(
+                not resamp_with_conv and resblock_type == "biggan",
+                'with resblock_type = "biggan": residual blocks change the resolution',
+            ),
+            progressive_combine=(
+                progressive_combine != "sum" and progressive_input != "input_skip",
+                f"with progressive_input = {progressive_input!r}: images are combined with input_skip alone",
+            ),
+            fourier_scale=(
+                fourier_scale != 16.0 and embedding_type == "positional",
+                'with embedding_type = "positional"',
+            ),
         )
         usual = usual_levels(image_size)
         ch_mult = usual[0] if ch_mult is None else ch_mult
@@ -210,7 +213,7 @@ class NCSNpp(nnx.Module):
         ) if told_a_text else None  # fmt: skip
         self.resblock_type = resblock_type
         self.embedding_type = embedding_type
-        self.image_size = image_size if isinstance(image_size, int) else tuple(image_size)
+        self.kept = tuple(kept)  # the channels of the skip features; the last are those of the middle
         self.channels = channels
         self.spatial_dims = spatial_dims
         self.scale_by_sigma = scale_by_sigma

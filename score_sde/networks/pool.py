@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from score_sde.networks.blocks import Image
+from score_sde.networks.blocks import Image, check_heads
 from score_sde.networks.embed import Dense
 
 
@@ -29,8 +29,7 @@ class AttentionPool(nnx.Module):
     def __init__(
         self, sizes: Sequence[int], channels: int, *, heads: int = 1, dtype: Any = jnp.float32, rngs: nnx.Rngs
     ):
-        if heads < 1 or channels % heads:
-            raise ValueError(f"attention_heads = {heads} does not divide the {channels} channels of the attention pool")
+        check_heads(heads, channels, "the attention pool")
         rows = (math.prod(sizes) + 1, channels)
         self.positions = nnx.Param(jax.random.normal(rngs.params(), rows) / math.sqrt(channels))
         self.query, self.key, self.value = (Dense(channels, channels, dtype=dtype, rngs=rngs) for _ in range(3))

@@ -38,7 +38,6 @@ class Tokens(nnx.Module):
         self.places = nnx.Param(0.1 * jax.random.normal(rngs.params(), (length, width)))
         self.pooled = Dense(width, out_features, dtype=dtype, rngs=rngs)
         self.form = (length,) if features is None else (length, features)
-        self.kind = jnp.int32 if features is None else jnp.float32
         self.dtype = dtype
 
     def __call__(self, text: Array) -> tuple[Context, Float[Array, "batch out_features"]]:

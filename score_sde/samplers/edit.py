@@ -58,7 +58,7 @@ def edit(
 def first_time(sde: SDE, strength: int | float) -> float:
     """t_0."""
     times = np.asarray(grids.native(sde, POINTS), np.float64)
-    return float(np.interp(strength, np.linspace(1, 0, POINTS + 1)[::-1], times[::-1]))
+    return float(np.interp(strength, np.linspace(0, 1, POINTS + 1), times[::-1]))
 
 
 def pasted(

@@ -92,6 +92,12 @@ def check_base(network: Any) -> None:
         )
 
 
+def zero(layer: Any) -> Any:
+    """The layer with a kernel of zeros: what follows it is silent at first."""
+    layer.kernel.set_value(jax.numpy.zeros_like(layer.kernel[...]))
+    return layer
+
+
 def leaf_of(condition: Condition, name: str, what: str) -> Array:
     """A leaf of the condition that an adapter needs."""
     leaf = None if condition is None else condition.get(name)

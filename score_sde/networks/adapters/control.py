@@ -6,7 +6,6 @@
 So the network is at first the base, to the last bit.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -15,7 +14,7 @@ from flax import nnx
 from jaxtyping import Array
 
 from score_sde.checks import require
-from score_sde.networks.adapters.adapted import Adapter, Condition, check_base, leaf_of, weight_of
+from score_sde.networks.adapters.adapted import Adapter, Condition, check_base, leaf_of, weight_of, zero
 from score_sde.networks.blocks import Seeds
 from score_sde.networks.conv import Conv
 from score_sde.networks.ncsnpp import NCSNpp
@@ -36,9 +35,8 @@ class ControlNet(Adapter):
         first = base.conv_in.kernel.shape[-1]
         self.hint = nnx.List([Conv(control_channels, first, **options), Conv(first, first, **options)])
         self.hint_out = zero(Conv(first, first, **options))
-        widths = kept_widths(base)
-        self.out = nnx.List(zero(Conv(width, width, 1, **options)) for width in widths)
-        self.out_middle = zero(Conv(widths[-1], widths[-1], 1, **options))
+        self.out = nnx.List(zero(Conv(width, width, 1, **options)) for width in base.kept)
+        self.out_middle = zero(Conv(base.kept[-1], base.kept[-1], 1, **options))
         self.leaf = leaf
         self.control_channels = control_channels
         self.dtype = base.dtype
@@ -66,24 +64,3 @@ class ControlNet(Adapter):
         weight = weight_of(condition, f"{self.leaf}_scale", len(x)).reshape(-1, *(1,) * (x.ndim - 1)).astype(h.dtype)
         kept = [one + weight * out(copy) for one, out, copy in zip(kept, self.out, copies, strict=True)]
         return h + weight * self.out_middle(middle), kept
-
-
-def zero(layer: Conv) -> Conv:
-    """The layer with a kernel of zeros."""
-    layer.kernel.set_value(jnp.zeros_like(layer.kernel[...]))
-    return layer
-
-
-def kept_widths(base: NCSNpp) -> Sequence[int]:
-    """The channels of the skip features, from first to last; the last are those of the middle."""
-    graph, state = nnx.split(base)
-    size = base.image_size if isinstance(base.image_size, tuple) else (base.image_size,) * base.spatial_dims
-    features = base.noise_embedding
-    told = None if features is None else jax.ShapeDtypeStruct((1, features.dense_1.kernel.shape[-1]), jnp.float32)
-    x = jax.ShapeDtypeStruct((1, *size, base.channels), jnp.float32)
-
-    def encode(state, x, told):
-        context = None if base.text is None else base.text(jnp.zeros((1, *base.text.form), base.text.kind))[0]
-        return nnx.merge(graph, state).encode(x, told, None, context)[1]
-
-    return [leaf.shape[-1] for leaf in jax.eval_shape(encode, state, x, told)]

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from score_sde.checks import require
-from score_sde.networks.adapters.adapted import Adapter, Condition, check_base, leaf_of, weight_of
+from score_sde.networks.adapters.adapted import Adapter, Condition, check_base, leaf_of, weight_of, zero
 from score_sde.networks.cross_attention import Context, CrossAttention
 from score_sde.networks.embed import Dense
 from score_sde.networks.ncsnpp import NCSNpp
@@ -28,11 +28,10 @@ class ImageTokens(Adapter):
         width = base.text.places.shape[-1]
         layout: dict[str, Any] = {"dtype": base.dtype, "rngs": rngs}
         self.project = Dense(features, tokens * width, **layout)
-        self.norm_scale = nnx.Param(jnp.ones(width))
-        self.norm_bias = nnx.Param(jnp.zeros(width))
+        self.norm = nnx.LayerNorm(width, epsilon=1e-5, **layout)
         places = [cross.query.kernel.shape[-1] for cross in cross_attentions(base)]
         self.keys = nnx.List(Dense(width, channels, **layout) for channels in places)
-        self.values = nnx.List(silent(Dense(width, channels, **layout)) for channels in places)
+        self.values = nnx.List(zero(Dense(width, channels, **layout)) for channels in places)
         self.features = features
         self.leaf = leaf
 
@@ -45,10 +44,7 @@ class ImageTokens(Adapter):
             f"condition[{self.leaf!r}] has shape {jnp.shape(vector)}; needed: {(batch, self.features)}",
         )
         require(not context.more, "two image prompts: one network has one of them; concatenate their vectors")
-        tokens = self.project(vector).reshape(batch, -1, self.norm_scale.shape[0])
-        centred = tokens - tokens.mean(axis=-1, keepdims=True)
-        tokens = centred / jnp.sqrt(jnp.mean(centred**2, axis=-1, keepdims=True) + 1e-5)
-        tokens = tokens * self.norm_scale[...] + self.norm_bias[...]
+        tokens = self.norm(self.project(vector).reshape(batch, -1, self.norm.num_features))
         weight = weight_of(condition, f"{self.leaf}_scale", batch)
         more = tuple((key(tokens), value(tokens), weight) for key, value in zip(self.keys, self.values, strict=True))
         return dataclasses.replace(context, more=more)
@@ -58,9 +54,3 @@ def cross_attentions(network: NCSNpp) -> list[CrossAttention]:
     """In the order of their numbers."""
     found = [module for _, module in nnx.iter_modules(network) if isinstance(module, CrossAttention)]
     return sorted(found, key=lambda cross: cross.number)
-
-
-def silent(layer: Dense) -> Dense:
-    """The layer with a kernel of zeros."""
-    layer.kernel.set_value(jnp.zeros_like(layer.kernel[...]))
-    return layer

@@ -5,7 +5,7 @@ W + (α/r) A B,     A (inputs, r) random, B (r, outputs) zero at first;   a k x 
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -28,7 +28,7 @@ class LoRA(Adapter):
     ):
         check_base(base)
         require(rank >= 1, f"rank = {rank}; allowed: 1 or more")
-        chosen = [(name, variable) for name, _, variable in kernels(base) if re.search(match, name)]
+        chosen = [(name, variable) for name, variable in kernels(base).items() if re.search(match, name)]
         require(bool(chosen), f"match = {match!r} fits no kernel of the base; there are {_some(base)}")
         self.names = tuple(name for name, _ in chosen)
         self.down = nnx.List(nnx.Param(_first(rngs.params(), v.shape, rank)) for _, v in chosen)
@@ -39,12 +39,11 @@ class LoRA(Adapter):
     def weights(self, network: NCSNpp) -> NCSNpp:
         graph, state = nnx.split(network)
         changes = dict(self.changes())
-        there = {name for name, _, _ in kernels(state)}
-        missing = [name for name in changes if name not in there]
+        missing = sorted(changes.keys() - kernels(state).keys())
         require(
             not missing, f"this LoRA is for another network: {len(missing)} kernels are missing, such as {missing[:3]}"
         )
-        return nnx.merge(graph, nnx.from_flat_state([*_changed(state, changes)]))
+        return nnx.merge(graph, nnx.from_flat_state(list(_changed(state, changes))))
 
     def changes(self) -> Iterator[tuple[str, Array]]:
         """(the name of a kernel, (α/r) A B)."""
@@ -57,26 +56,27 @@ def merged(network: NCSNpp, lora: LoRA) -> NCSNpp:
     return lora.weights(network)
 
 
-def _changed(state: Any, changes: dict[str, Array]) -> Iterator[tuple[tuple, Any]]:
+def _changed(state: Any, changes: Mapping[str, Array]) -> Iterator[tuple[tuple, Any]]:
     """The variables by path, with changes added to kernels; new variables, so that the base keeps its own."""
     for path, variable in nnx.to_flat_state(state):
-        change = changes.get(".".join(map(str, path)))
-        if change is not None:
+        name = _name(path)
+        if name in changes:
             require(
-                variable.shape == change.shape,
-                f"this LoRA is for another network: {'.'.join(map(str, path))} is {variable.shape}, its change "
-                f"{change.shape}",
+                variable.shape == changes[name].shape,
+                f"this LoRA is for another network: {name} is {variable.shape}, its change {changes[name].shape}",
             )
-            variable = variable.replace(variable[...] + change.astype(variable.dtype))
+            variable = variable.replace(variable[...] + changes[name].astype(variable.dtype))
         yield path, variable
 
 
-def kernels(network: Any) -> Iterator[tuple[str, tuple, Any]]:
-    """(name, path, variable) of each kernel of a module or its state."""
+def kernels(network: Any) -> dict[str, Any]:
+    """The kernels of a module or its state by name."""
     state = network if isinstance(network, nnx.State) else nnx.state(network, nnx.Param)
-    for path, variable in nnx.to_flat_state(state):
-        if path[-1] == "kernel":
-            yield ".".join(map(str, path)), path, variable
+    return {_name(path): variable for path, variable in nnx.to_flat_state(state) if path[-1] == "kernel"}
+
+
+def _name(path: tuple) -> str:
+    return ".".join(map(str, path))
 
 
 def _first(key: Array, shape: tuple[int, ...], rank: int) -> Array:
@@ -86,5 +86,5 @@ def _first(key: Array, shape: tuple[int, ...], rank: int) -> Array:
 
 
 def _some(base: NCSNpp) -> str:
-    names = [name for name, _, _ in kernels(base)]
+    names = list(kernels(base))
     return ", ".join(names[:: max(len(names) // 6, 1)])

@@ -74,14 +74,12 @@ class ADM(nnx.Module):
             num_classes=num_classes,
         )
         say_idle(
-            {
-                "up_heads": up_heads is not None and head_channels is not None,
-                "resamp_with_conv": not resamp_with_conv and resample_in_blocks,
-                "no_class": not no_class and num_classes is None,
-            },
-            up_heads=f"beside head_channels = {head_channels}, which comes first",
-            resamp_with_conv="with resample_in_blocks = True",
-            no_class="without classes",
+            up_heads=(
+                up_heads is not None and head_channels is not None,
+                f"beside head_channels = {head_channels}, which comes first",
+            ),
+            resamp_with_conv=(not resamp_with_conv and resample_in_blocks, "with resample_in_blocks = True"),
+            no_class=(not no_class and num_classes is None, "without classes"),
         )
         out_channels = channels if out_channels is None else out_channels
         style = Style(
