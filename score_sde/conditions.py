@@ -10,6 +10,7 @@ The same specification determines the loss (which leaves are dropped, and what r
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -68,11 +69,17 @@ class Leaf:
     def empty(self) -> Any:
         """The null value; an array for a text."""
         if self.text is not None:
-            return self.text.encode([""])[0]
+            return _empty_caption(self.text)
         return self.classes if self.classes is not None else self.null
 
 
 pytree.register(Leaf, static_unless_told=False)
+
+
+@functools.cache
+def _empty_caption(text: Any) -> np.ndarray:
+    """What an encoder makes of the empty caption."""
+    return text.encode([""])[0]
 
 
 @dataclasses.dataclass(frozen=True)

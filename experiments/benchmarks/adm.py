@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from networks import against_torch, answer, measure
+from networks import against_torch, answer, awake, measure
 
 from score_sde.networks import ADM, describe
 
@@ -24,7 +24,7 @@ CLASSES, SIZE = 1000, 64
 
 
 def subject(batch: int, nf: int) -> tuple[ADM, jax.Array, jax.Array, jax.Array]:
-    """The network, a batch, its levels of the chain, its labels. Noise on every weight: fresh last layers are silent."""
+    """The network, a batch, its levels of the chain, its labels."""
     network = ADM(
         SIZE,
         3,
@@ -37,13 +37,8 @@ def subject(batch: int, nf: int) -> tuple[ADM, jax.Array, jax.Array, jax.Array]:
         no_class=False,
         rngs=nnx.Rngs(0),
     )
-    graph, params, rest = nnx.split(network, nnx.Param, ...)
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    noisy = [p + 0.01 * jax.random.normal(k, p.shape) for p, k in zip(leaves, keys, strict=True)]
-    network = nnx.merge(graph, jax.tree.unflatten(tree, noisy), rest)
     x = jax.random.normal(jax.random.key(0), (batch, SIZE, SIZE, 3))
-    return network, x, jnp.linspace(0.0, 999.0, batch), jnp.arange(batch) % CLASSES
+    return awake(network, 0.01), x, jnp.linspace(0.0, 999.0, batch), jnp.arange(batch) % CLASSES
 
 
 def programs(batch: int, nf: int) -> dict[str, tuple]:

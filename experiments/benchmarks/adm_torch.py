@@ -8,25 +8,11 @@ import math
 
 import numpy as np
 import torch
-from networks_torch import Conv, Dense, averaged, repeated, value
+from networks_torch import Conv, Dense, Norm, averaged, repeated, value
 from torch import nn
 from torch.nn import functional
 
 from score_sde.networks import ADM
-
-
-class Norm(nn.Module):
-    def __init__(self, ours):
-        super().__init__()
-        self.weight, self.bias, self.groups, self.epsilon = (
-            value(ours.scale),
-            value(ours.bias),
-            ours.groups,
-            ours.epsilon,
-        )
-
-    def forward(self, x):
-        return functional.group_norm(x.float(), self.groups, self.weight, self.bias, eps=self.epsilon).type(x.dtype)
 
 
 class Block(nn.Module):

@@ -133,14 +133,18 @@ def serve_torch(connection: Any, batch: int, tuned: bool) -> None:
     import networks_torch
 
     network, x, sigma = subject(batch)
-    # A fresh network's last layers are nearly silent; noise on every parameter lets the comparison see all of them.
+    network = awake(network, 0.02)
+    ours = np.asarray(jax.jit(lambda network: network(x, sigma))(network))
+    answer(connection, networks_torch.programs(network, x, sigma, tuned=tuned), ours)
+
+
+def awake(network: Any, scale: float) -> Any:
+    """With noise on every parameter: a fresh network's last layers are nearly silent, and a comparison would not see all."""
     graph, params, rest = nnx.split(network, nnx.Param, ...)
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(1), len(leaves))
-    noisy = [p + 0.02 * jax.random.normal(k, p.shape) for p, k in zip(leaves, keys, strict=True)]
-    network = nnx.merge(graph, jax.tree.unflatten(tree, noisy), rest)
-    ours = np.asarray(jax.jit(lambda network: network(x, sigma))(network))
-    answer(connection, networks_torch.programs(network, x, sigma, tuned=tuned), ours)
+    noisy = [p + scale * jax.random.normal(k, p.shape) for p, k in zip(leaves, keys, strict=True)]
+    return nnx.merge(graph, jax.tree.unflatten(tree, noisy), rest)
 
 
 def answer(connection: Any, todo: dict[str, Callable], ours: np.ndarray) -> None:

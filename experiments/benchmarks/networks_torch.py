@@ -76,10 +76,11 @@ class Dense(nn.Module):
 class Norm(nn.Module):
     def __init__(self, ours):
         super().__init__()
-        self.weight, self.bias, self.groups = value(ours.scale), value(ours.bias), ours.groups
+        self.weight, self.bias = value(ours.scale), value(ours.bias)
+        self.groups, self.epsilon = ours.groups, ours.epsilon
 
     def forward(self, x):
-        return functional.group_norm(x, self.groups, self.weight, self.bias, eps=1e-6)
+        return functional.group_norm(x, self.groups, self.weight, self.bias, eps=self.epsilon)
 
 
 class Block(nn.Module):

@@ -141,7 +141,7 @@ SECTIONS: Mapping[str, Part] = {
         "score_sde.tasks",
         _has("init", "loss", base="Task"),
         default="diffusion",
-        given=("model", "adapter", "loss_function", "scaling", "conditions", "axis_name"),
+        given=("model", "loss_function", "scaling", "conditions", "axis_name"),
     ),
     "optim": Part("score_sde.training.optimizer", default="optimizer", given=("steps",), only=True),
     "parallel": Part("score_sde.training.parallel", default="Parallel", given=("devices",), only=True),

@@ -17,7 +17,8 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt64
 
 from score_sde.checks import require
-from score_sde.data.source import RESERVED, Examples, entries_of, stack
+from score_sde.data.source import RESERVED, Examples, entries_of
+from score_sde.data.source import take as taken
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -151,9 +152,8 @@ class Batches:
 
 
 def take(source: Any, index: Int[np.ndarray, "n"]) -> Examples:
-    """Several examples, stacked, also from a source without ``take``; without strings, which no device takes."""
-    found = source.take(index) if hasattr(source, "take") else stack([source[int(i)] for i in index])
-    return {name: value for name, value in found.items() if value.dtype.kind != "U"}
+    """Several examples, stacked, without strings, which no device takes."""
+    return {name: value for name, value in taken(source, index).items() if value.dtype.kind != "U"}
 
 
 def flipped(data: np.ndarray, mirror: Bool[np.ndarray, "n"]) -> np.ndarray:

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Int
 
-from score_sde.data.source import Examples, Source, entries_of
+from score_sde.data.source import Derived, Examples, Source, take
 from score_sde.text.cache import encoded
 from score_sde.text.encoder import TextEncoder
 
 
-class Captioned(Source):
+class Captioned(Derived):
     """The source, with the strings of some entries encoded. Each different caption is encoded once; an encoder with a
     ``cache`` does so for all of them at first.
     """
@@ -21,25 +21,16 @@ class Captioned(Source):
         return Captioned(source, encoders) if encoders else source
 
     def __init__(self, source: Source, encoders: Mapping[str, TextEncoder]):
-        self.source, self.encoders = source, dict(encoders)
-        self.name, self.shape, self.levels = source.name, source.shape, source.levels
-        self.num_classes, self.flippable = source.num_classes, source.flippable
+        super().__init__(source)
+        self.encoders = dict(encoders)
         self.known: dict[str, dict[str, np.ndarray]] = {}
         for entry, encoder in encoders.items():
             folder = getattr(encoder, "cache", None)
             self.known[entry] = {} if folder is None else encoded(encoder, captions_of(source, entry), folder)
 
-    @property
-    def entries(self) -> tuple[str, ...]:
-        """Those of the source."""
-        return entries_of(self.source)
-
-    def __len__(self) -> int:
-        return len(self.source)
-
     def take(self, indices: Int[np.ndarray, "n"]) -> Examples:
         """Several examples, with captions as arrays."""
-        examples = self.source.take(indices)
+        examples = take(self.source, indices)
         return examples | {entry: self._encoded(entry, examples[entry]) for entry in self.encoders}
 
     def _encoded(self, entry: str, captions: np.ndarray) -> np.ndarray:
@@ -56,4 +47,4 @@ def captions_of(source: Source, entry: str) -> list[str]:
     if others is not None:
         return [str(caption) for caption in others[entry]]
     blocks = np.array_split(np.arange(len(source)), -(-len(source) // 1000))
-    return [str(caption) for block in blocks for caption in source.take(block)[entry]]
+    return [str(caption) for block in blocks for caption in take(source, block)[entry]]

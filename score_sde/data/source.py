@@ -171,12 +171,16 @@ def _entry(source: str, name: str, array: np.ndarray, n: int) -> np.ndarray:
     return narrow
 
 
-class Subset(Source):
-    """Some examples of a source, in a given order."""
+def take(source: Any, indices: Int[np.ndarray, "n"]) -> Examples:
+    """Several examples, stacked, also from a source without ``take``."""
+    return source.take(indices) if hasattr(source, "take") else stack([source[int(i)] for i in indices])
 
-    def __init__(self, source: Source, indices: Int[np.ndarray, "n"]):
-        require(len(indices) > 0, f"{source.name}: no example is left of {len(source)}")
-        self.source, self.indices = source, indices
+
+class Derived(Source):
+    """A source that reads another, with its properties."""
+
+    def __init__(self, source: Any):
+        self.source = source
         self.name, self.shape, self.levels = source.name, source.shape, source.levels
         self.num_classes, self.flippable = source.num_classes, source.flippable
 
@@ -186,11 +190,23 @@ class Subset(Source):
         return entries_of(self.source)
 
     def __len__(self) -> int:
+        return len(self.source)
+
+
+class Subset(Derived):
+    """Some examples of a source, in a given order."""
+
+    def __init__(self, source: Source, indices: Int[np.ndarray, "n"]):
+        require(len(indices) > 0, f"{source.name}: no example is left of {len(source)}")
+        super().__init__(source)
+        self.indices = indices
+
+    def __len__(self) -> int:
         return len(self.indices)
 
     def take(self, indices: Int[np.ndarray, "n"]) -> Examples:
         """Several examples."""
-        return self.source.take(self.indices[indices])
+        return take(self.source, self.indices[indices])
 
 
 def in_memory(source: Source) -> ArraySource:

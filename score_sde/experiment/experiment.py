@@ -1,7 +1,7 @@
 """The parts that a config describes: data, model, task, optimiser, sampler, each built on first access."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from score_sde import config as configs
 from score_sde.conditions import Condition, Conditions
 from score_sde.config.settings import Evaluation, Example, Logging
 from score_sde.data import DataScaling, Source
-from score_sde.data.captioned import Captioned, captions_of
-from score_sde.data.source import entries_of
+from score_sde.data.captioned import Captioned
 from score_sde.evaluation import PosteriorDraws, References
+from score_sde.experiment.facts import facts_of, told_words, with_facts
 from score_sde.guidance.agree import check_sde
 from score_sde.randomness import INITIALISATION
 from score_sde.sde import SDE
@@ -40,7 +40,7 @@ class Experiment:
         cls, config: Mapping[str, Any] | ConfigDict, resolve: Callable[[Mapping], Any] | None = None
     ) -> "Experiment":
         """Fill in the defaults and the facts about the data; a ValueError lists all invalid fields."""
-        return cls(ConfigDict(_with_facts(configs.checked(as_sections(config)))), resolve)
+        return cls(ConfigDict(with_facts(configs.checked(as_sections(config)))), resolve)
 
     # Data.
 
@@ -143,13 +143,10 @@ class Experiment:
         check_sde(self.sde, base.sde, "the base")
         return base
 
-    def adapter(self, key: Key[Array, ""]) -> Any:
-        """The network of the config, if it is an adapter, with its initial parameters."""
-        return self.network(nnx.Rngs(jax.random.fold_in(key, INITIALISATION)))
-
     def model(self, key: Key[Array, ""]) -> Any:
-        """The network as a denoiser (or as ``config.denoiser`` specifies), with its initial parameters."""
-        return self.model_over(self.adapter(key))
+        """The network as a denoiser (or as ``config.denoiser`` specifies), with its initial parameters; or an adapter."""
+        network = self.network(nnx.Rngs(jax.random.fold_in(key, INITIALISATION)))
+        return network if self._network_needs("base") else self.model_over(network)
 
     def model_over(self, network: Any) -> Any:
         """The model around an existing network."""
@@ -179,7 +176,6 @@ class Experiment:
             self._sections,
             "task",
             model=self.model,
-            adapter=self.adapter,
             loss_function=self.loss(axis_name=axis_name, stratified=stratified),
             scaling=self.scaling,
             conditions=self.conditions,
@@ -292,34 +288,6 @@ class Experiment:
         return self.sde.discrete_sigmas()[::-1]
 
 
-def told_words(text: Any, words: Sequence[str]) -> Any:
-    """The encoder, with the words of the training data if it takes words and has none of its own."""
-    return dataclasses.replace(text, words=tuple(words)) if getattr(text, "words", None) == () else text
-
-
 def as_sections(config: Mapping[str, Any] | ConfigDict) -> dict[str, Any]:
     """A config as plain nested dictionaries."""
     return config.to_dict() if isinstance(config, ConfigDict) else dict(config)
-
-
-def facts_of(source: Source) -> Example:
-    """The form of one example of a source."""
-    return Example(tuple(source.shape), source.levels, source.num_classes)
-
-
-def _with_facts(sections: dict[str, Any]) -> dict[str, Any]:
-    """The config, with ``example`` filled in from the data if it is missing."""
-    if sections["example"] is not None:
-        return sections
-    source = configs.build(sections, "data", split="train")
-    facts = dataclasses.asdict(facts_of(source))
-    for name, leaf in configs.build_many(sections, "conditions").items():
-        if leaf.text is not None:
-            key = leaf.key or name
-            if key not in entries_of(source):
-                raise ValueError(
-                    f"config.conditions.{name} is made from the captions {key!r} of an example, which the data "
-                    f"({source.name}) lack; they have {', '.join(map(repr, entries_of(source))) or 'none'}. Set its key"
-                )
-            facts["words"] = getattr(leaf.text.knowing(captions_of(source, key)), "words", ())
-    return {**sections, "example": facts}

@@ -140,7 +140,12 @@ class Run:
         experiment = self.experiment
         found: dict[str, Any] = {}
         measures = experiment.measures() if measures is None else measures
-        loss = measured_loss(experiment.task_over(stratified=False), experiment.averages)
+        task = experiment.task_over(stratified=False)
+        measured = measured_loss(task, experiment.averages)
+
+        def loss(model: Any, batch: Mapping[str, Any], keys: Array) -> Array:
+            return measured(task.trained(model), batch, keys)
+
         subject = Subject(self.model, self.scaling, experiment.conditions, loss)
         key, settings = jax.random.key(self.config.seed), {"weights": self.weights}
         for of in ("examples", "samples"):

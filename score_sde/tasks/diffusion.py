@@ -35,8 +35,8 @@ class Diffusion(Task):
         self, context: Context, batch: Batch, keys: Key[Array, "batch"]
     ) -> tuple[Float[Array, "batch"], Mapping[str, Float[Array, "batch"]]]:
         x0, condition = prepared(self.scaling, self.conditions, batch, keys, training=context.training)
-        model = context.model if context.training else without_dropout(context.model)
-        return self.loss_function(model, x0, keys, condition), {}
+        model = self.whole(context.model, context.frozen)
+        return self.loss_function(model if context.training else without_dropout(model), x0, keys, condition), {}
 
     def evaluators(self) -> Mapping[str, Any]:
         return {"held_out_loss": HeldOutLoss(), "loss_per_level": LossPerLevel()}

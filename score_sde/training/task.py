@@ -78,8 +78,11 @@ class Task:
         """The model with its initial parameters. ``score_sde.parameters.split`` determines which are trained."""
         raise TypeError(f"{type(self).__name__} does not define init(key)")
 
-    def whole(self, model: Any) -> Any:
-        """The model as it is used: what is trained, with what it belongs to, such as the base of an adapter."""
+    def whole(self, model: Any, frozen: Any = None) -> Any:
+        """The model as it is used: what is trained, with what it belongs to, such as the base of an adapter.
+
+        ``frozen``: the arguments of the step in the place of the task's own.
+        """
         return model
 
     def trained(self, whole: Any) -> Any:

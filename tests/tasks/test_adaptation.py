@@ -79,6 +79,7 @@ def test_an_adapter_from_a_config(base, run):
     np.testing.assert_allclose(a, b, atol=1e-5)
     other = {"control": 1 - control["control"]}
     assert float(jnp.max(jnp.abs(loaded.sample(jax.random.key(0), 3, condition=other).x - b))) > 0
+    assert np.isfinite(loaded.evaluate()["held_out_loss"]["mean"])
     reference = json.loads((run.workdir / "config.json").read_text())["task"]["base"]
     assert reference["step"] == 2
     assert reference["hash"]

@@ -49,11 +49,17 @@ def shapes(split: str = "train", each: int = 64, seed: int = 0) -> ArraySource:
     Place, size, colour and background vary a little from picture to picture.
     """
     check_split("shapes", split, ("train", "test"))
-    held_out = np.isin(np.arange(len(COMBINATIONS)), HELD_OUT)
-    rows = np.repeat(COMBINATIONS[held_out if split == "test" else ~held_out], each, axis=0)
-    data = drawn(rows, np.random.default_rng([seed, split == "test"]))
+    data, rows = _drawn(split, each, seed)
     others = {name: rows[:, i].astype(np.int32) for i, name in enumerate(ATTRIBUTES)}
     return ArraySource("shapes", data, others={"caption": np.array([caption(row) for row in rows]), **others})
+
+
+@functools.cache
+def _drawn(split: str, each: int, seed: int) -> tuple[UInt8[np.ndarray, "n 32 32 3"], Int[np.ndarray, "n 4"]]:
+    """(the pictures of a split, their combinations)."""
+    held_out = np.isin(np.arange(len(COMBINATIONS)), HELD_OUT)
+    rows = np.repeat(COMBINATIONS[held_out if split == "test" else ~held_out], each, axis=0)
+    return drawn(rows, np.random.default_rng([seed, split == "test"])), rows
 
 
 def caption(row: Sequence[int] | Int[np.ndarray, "4"]) -> str:
