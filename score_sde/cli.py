@@ -2,17 +2,20 @@
 
 usage: score_sde train  --config=FILE --workdir=DIR [--config.SECTION.FIELD=VALUE ...]
        score_sde eval   --workdir=DIR [--eval_folder=NAME] [--config.SECTION.FIELD=VALUE ...]
-       score_sde sample --workdir=DIR [--num_samples=N]
+       score_sde sample --workdir=DIR [--num_samples=N] [--prompts=FILE]
+       score_sde edit --workdir=DIR --images=PICTURE [--strength=S] [--mask=PICTURE] [--prompts=FILE]
        score_sde restore --workdir=DIR [--images=FOLDER] --config.restore.operator=NAME --config.restore.std=STD
        score_sde data show|prepare ...
        score_sde compare IMAGES REFERENCE | statistics IMAGES --out=FILE | weights NAME FILE
        score_sde convert|export ...
-       python main.py --config=FILE --workdir=DIR [--mode=train|eval|sample|restore] [--config.SECTION.FIELD=VALUE ...]
+       python main.py --config=FILE --workdir=DIR [--mode=train|eval|sample|restore|edit] [--config.SECTION.FIELD=VALUE ...]
 
   score_sde train --config=configs/quickstart.py --workdir=runs/quickstart
   score_sde train --config=configs/quickstart.py --workdir=runs/wide --config.network.nf=64 --config.optim.lr=1e-3
   score_sde train --config=configs/images.py --config.data.path=FOLDER --workdir=runs/mine
   score_sde sample --workdir=runs/quickstart --num_samples=100 --config.sampler=heun
+  score_sde sample --workdir=runs/shapes --prompts="a small red circle at the top left"
+  score_sde edit --workdir=runs/shapes --images=mine.png --strength=0.6 --prompts="a large blue square"
   score_sde restore --workdir=runs/quickstart --config.restore.operator=half_mask --config.restore.std=0.1
 
 --config takes our config files and those of yang-song/score_sde, unchanged. For eval and sample it may be left out: the
@@ -43,7 +46,7 @@ from score_sde.evaluation import commands as evaluation_commands
 from score_sde.interop import commands as interop_commands
 from score_sde.interop import read_config
 
-MODES = ("train", "eval", "sample", "restore")
+MODES = ("train", "eval", "sample", "restore", "edit")
 INTERRUPTED = 75  # EX_TEMPFAIL: try again
 
 flags.DEFINE_string(
@@ -58,8 +61,16 @@ flags.DEFINE_string(
 )
 flags.DEFINE_integer("num_samples", None, "For --mode=sample: how many; config.evaluation.samples unless given.")
 flags.DEFINE_string(
-    "images", None, "For --mode=restore: a folder, file or source; the split of config.evaluation unless given."
+    "images",
+    None,
+    "For --mode=restore and edit: a picture, folder, file or source; the split of config.evaluation for restore.",
 )
+flags.DEFINE_string("prompts", None, "For --mode=sample and edit: a file with one caption a line, or one caption.")
+flags.DEFINE_float("strength", None, "For --mode=edit: above 0, which changes little, to 1, which keeps nothing.")
+flags.DEFINE_string(
+    "mask", None, "For --mode=edit: a picture, white where it is to be painted, or box:SIZE, or outside:SIZE."
+)
+flags.DEFINE_integer("label", None, "For --mode=edit: the class to change pictures to.")
 flags.DEFINE_bool("replace_config", False, "Go on in a workdir that belongs to a run with another config.")
 flags.DEFINE_bool("distributed", False, "Join the other hosts with jax.distributed.initialize().")
 flags.DEFINE_string("compilation_cache", "~/.cache/score_sde/jax", 'Where compiled programs are kept; "" for nowhere.')
@@ -95,8 +106,43 @@ def main(arguments: Sequence[str] | None = None) -> None:
             experiment.restore(config, workdir, options.images, options.eval_folder or "restore")
         elif options.mode == "eval":
             experiment.evaluate(config, workdir, options.eval_folder or "eval")
+        elif options.mode == "edit":
+            _edit(config, workdir, options)
         else:
-            experiment.sample(config, workdir, options.eval_folder or "eval", options.num_samples)
+            prompts = _prompts(options.prompts)
+            experiment.sample(config, workdir, options.eval_folder or "eval", options.num_samples, prompts)
+
+
+def _edit(config: ConfigDict, workdir: Path, options: flags.FlagValues) -> None:
+    if options.images is None:
+        raise ValueError("give --images=PICTURE, what is to be edited: a picture, a folder or a source")
+    experiment.edit(
+        config,
+        workdir,
+        options.images,
+        strength=options.strength,
+        mask=options.mask,
+        prompts=_prompts(options.prompts),
+        label=options.label,
+        n=options.num_samples,
+        folder=options.eval_folder or "edit",
+    )
+
+
+def _prompts(given: str | None) -> list[str]:
+    """The lines of a file that are not empty, or the one caption itself."""
+    if given is None:
+        return []
+    if not Path(given).is_file():
+        if given.endswith(".txt"):
+            raise ValueError(
+                f"--prompts={given}: there is no such file; give a file with one caption a line, or a caption"
+            )
+        return [given]
+    lines = [line.strip() for line in Path(given).read_text().splitlines() if line.strip()]
+    if not lines:
+        raise ValueError(f"--prompts={given}: the file has no captions; write one a line")
+    return lines
 
 
 @contextlib.contextmanager

@@ -41,6 +41,8 @@ class Leaf:
     encoder    a function from the entries (batch, ...) to the leaf. Its arrays are frozen
     text       an encoder of captions (``score_sde.text``): the entry is an array of strings, which it encodes when the
                source is read. The null value is that of the empty caption
+    made       a function (key, picture) -> leaf of ``score_sde.control``, for one example: an image that is made from the
+               picture itself, such as its edges. The key is the example's, the same for all leaves
     """
 
     key: str | None = dataclasses.field(default=None, metadata={"static": True})
@@ -51,6 +53,7 @@ class Leaf:
     spatial: bool = dataclasses.field(default=False, metadata={"static": True})
     encoder: Callable[[Any], Array] | None = None
     text: Any = dataclasses.field(default=None, metadata={"static": True})
+    made: Any = dataclasses.field(default=None, metadata={"static": True})
 
     def __post_init__(self):
         require(0 <= self.dropout <= 1, f"dropout = {self.dropout}; allowed: 0 to 1, the share of examples")
@@ -71,6 +74,10 @@ class Leaf:
         if self.text is not None:
             return _empty_caption(self.text)
         return self.classes if self.classes is not None else self.null
+
+    def entry(self, name: str) -> str:
+        """The entry of an example from which the leaf of this name is made."""
+        return self.key or ("data" if self.made is not None else name)
 
 
 pytree.register(Leaf, static_unless_told=False)
@@ -99,19 +106,19 @@ class Conditions:
     @property
     def encoders(self) -> dict[str, Any]:
         """The encoders of captions, by the entry of an example that they read."""
-        return {leaf.key or name: leaf.text for name, leaf in self.leaves.items() if leaf.text is not None}
+        return {leaf.entry(name): leaf.text for name, leaf in self.leaves.items() if leaf.text is not None}
 
     def entries(self, *, spatial: bool = False) -> tuple[str, ...]:
         """The entries of an example used by the leaves; with ``spatial``, only by spatial leaves."""
-        made = {name: leaf for name, leaf in self.leaves.items() if leaf.between is None}
-        found = [leaf.key or name for name, leaf in made.items() if leaf.spatial or not spatial]
+        own = {name: leaf for name, leaf in self.leaves.items() if leaf.between is None}
+        found = [leaf.entry(name) for name, leaf in own.items() if leaf.spatial or not spatial]
         return tuple(dict.fromkeys(found))
 
-    def of(self, examples: Mapping[str, Any]) -> Condition:
-        """The condition of a batch of examples; None without leaves."""
+    def of(self, examples: Mapping[str, Any], keys: Key[Array, "batch"] | None = None) -> Condition:
+        """The condition of a batch of examples; None without leaves. ``keys``: of the examples, for leaves that are made."""
         if not self.leaves:
             return None
-        return {name: self._encoded(name, examples) for name in self.leaves}
+        return {name: self._encoded(name, examples, keys) for name in self.leaves}
 
     def dropped(self, condition: Condition, keys: Key[Array, "batch"]) -> Condition:
         """The condition of training examples, with null values in a random fraction of them (Ho & Salimans 2021), and with
@@ -146,8 +153,11 @@ class Conditions:
         if value is None:
             if leaf.empty is None:
                 raise ValueError(f"condition {name!r} has no null value: give {name}=...")
-            return jnp.broadcast_to(jnp.asarray(leaf.empty), (n, *np.shape(leaf.empty)))
+            form = np.shape(leaf.empty) if leaf.made is None else leaf.made.form
+            return jnp.broadcast_to(jnp.asarray(leaf.empty), (n, *form))
         rows = [value] * n if np.isscalar(value) or np.ndim(value) == 0 else value
+        if leaf.made is not None:
+            return leaf.made.checked(name, jnp.asarray(np.asarray(rows)))
         if leaf.text is not None:
             wrong = [row for row in rows if not isinstance(row, str)]
             require(not wrong, f'condition {name} holds {wrong[:1]}; it is told in words: give {name}=["..."]')
@@ -158,11 +168,11 @@ class Conditions:
                 np.issubdtype(labels.dtype, np.integer) and bool(np.all((labels >= 0) & (labels <= leaf.classes))),
                 f"condition {name} = {value!r}; allowed: 0 to {leaf.classes - 1}, and {leaf.classes} for no class",
             )
-        return self._encoded(name, {leaf.key or name: rows if leaf.encoder else jnp.asarray(np.asarray(rows))})
+        return self._encoded(name, {leaf.entry(name): rows if leaf.encoder else jnp.asarray(np.asarray(rows))})
 
-    def _encoded(self, name: str, examples: Mapping[str, Any]) -> Any:
+    def _encoded(self, name: str, examples: Mapping[str, Any], keys: Key[Array, "batch"] | None = None) -> Any:
         leaf = self.leaves[name]
-        key = leaf.key or name
+        key = leaf.entry(name)
         if leaf.between is not None and key not in examples:
             return jnp.full(len(next(iter(examples.values()))), float(leaf.null or 0.0))
         require(
@@ -170,6 +180,10 @@ class Conditions:
             f"condition {name!r} is made from the entry {key!r} of an example, which the data lack; they have "
             f"{', '.join(map(repr, examples))}",
         )
+        if leaf.made is not None:
+            if keys is None:
+                raise ValueError(f"condition {name!r} is made from pictures with a random key for each; give keys")
+            return jax.vmap(leaf.made)(for_each(keys, Purpose.MADE), examples[key])
         return examples[key] if leaf.encoder is None else leaf.encoder(examples[key])
 
     def _dropped(self, name: str, values: Array, keys: Key[Array, "batch"]) -> Array:

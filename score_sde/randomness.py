@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     DEQUANTIZATION = 4
     SECOND = 5  # keys for a second time and noise of the same example
     NUMBER = 6  # leaves of a condition that are drawn
+    MADE = 7  # leaves of a condition that are made from the picture
 
 
 INITIALISATION = 0x1217  # also the key of step 4631, but examples fold that twice more: no draw is shared

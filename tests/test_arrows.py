@@ -28,7 +28,7 @@ FLOORS: list[set[str]] = [
     {"data"},
     {"samplers"},
     {"guidance", "inverse", "losses"},
-    {"likelihood"},  # a bound is a loss at all times
+    {"likelihood", "control"},  # a bound is a loss at all times
     {"plots"},
     {"evaluation"},
     {"training"},

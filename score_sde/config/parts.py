@@ -187,6 +187,9 @@ NESTED: Mapping[str, Part] = {
     "points": Part("score_sde.losses.few_step", _leads("steps", "first", "last")),
     "noise_level": Part("score_sde.denoiser.levels", _leads("sde", "t"), given=("sde", "t"), late=True),
     "rule": Part("score_sde.training.optimizer", _leads("rate"), default="adam", given=("rate",), late=True),
+    "made": Part(
+        "score_sde.control", lambda thing: thing.__name__ != "Control", default="edges", given=("shape", "levels")
+    ),
     "text": Part("score_sde.text", _has("encode"), default="words", given=("words",)),
     "predictor": Part(("score_sde.samplers.predictors", "score_sde.samplers.chain_steps"), _has("step")),
     "corrector": Part("score_sde.samplers.correctors", _has("step")),

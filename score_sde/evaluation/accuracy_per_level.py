@@ -33,7 +33,7 @@ class AccuracyPerLevel(PerExample):
         keys = keys_of(key, batch["index"])
         x0 = subject.scaling.forward(batch["data"], keys)
         times = losses.levels(subject.model.sde, self.levels)
-        return {"right": _right(subject.model, x0, keys, times, batch[self.label], subject.conditions.of(batch))}
+        return {"right": _right(subject.model, x0, keys, times, batch[self.label], subject.condition(batch, key))}
 
     def result(self, subject: Subject, state: State) -> dict[str, Any]:
         sde, right = subject.model.sde, state["right"]

@@ -37,7 +37,7 @@ class Agreement(PerExample):
     of: ClassVar[Literal["examples", "samples"]] = "examples"
 
     def measure(self, subject: Subject, batch: Batch, key: Key[Array, ""]) -> dict[str, Array]:
-        condition = subject.conditions.of(batch)
+        condition = subject.condition(batch, key)
         require(condition is not None, "agreement is that with a condition, and the model is told none")
         index = jnp.asarray(batch["index"])
         told = jax.tree.map(lambda leaf: jnp.roll(leaf, 1, axis=0), condition) if self.shuffled else condition

@@ -40,7 +40,7 @@ class BitsPerDim(PerExample):
 
     def measure(self, subject: Subject, batch: Batch, key: Key[Array, ""]) -> dict[str, Shaped[Array, "batch repeats"]]:
         options = {name: getattr(self, name) for name in OPTIONS}
-        condition = subject.conditions.of(batch)
+        condition = subject.condition(batch, key)
         columns: dict[str, list[Array]] = {"per_dim": [], "nfe": [], "failed_at": [], "reached": []}
         for repeat in range(self.repeats):
             repeat_key = jax.random.fold_in(key, repeat)

@@ -20,11 +20,13 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
-from score_sde.conditions import Conditions
+from score_sde.conditions import Condition, Conditions
 from score_sde.data.scaling import DataScaling
+from score_sde.randomness import keys_of
 
 State = dict[str, np.ndarray]
 Batch = Mapping[str, Any]
@@ -41,6 +43,10 @@ class Subject:
     scaling: DataScaling = DataScaling(levels=None)
     conditions: Conditions = Conditions()
     loss: Callable[[Any, Batch, Key[Array, "batch"]], Float[Array, "batch"]] | None = None
+
+    def condition(self, batch: Batch, key: Key[Array, ""]) -> Condition:
+        """The condition of a batch with ``index``, whose example i has the key fold_in(key, i)."""
+        return self.conditions.of(batch, keys_of(key, jnp.asarray(batch["index"])))
 
 
 @runtime_checkable

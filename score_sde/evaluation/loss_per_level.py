@@ -25,7 +25,7 @@ class LossPerLevel(PerExample):
         keys = keys_of(key, batch["index"])
         times = losses.levels(subject.model.sde, self.levels)
         x0 = subject.scaling.forward(batch["data"], keys)
-        return {"loss": _per_level(subject.model, x0, keys, times, subject.conditions.of(batch))}
+        return {"loss": _per_level(subject.model, x0, keys, times, subject.condition(batch, key))}
 
     def result(self, subject: Subject, state: State) -> dict[str, Any]:
         sde, values = subject.model.sde, state["loss"]

@@ -48,7 +48,7 @@ class Restoration(PerExample):
     def measure(self, subject: Subject, batch: Batch, key: Key[Array, ""]) -> dict[str, Float[Array, "batch"]]:
         x0 = in_model_space(subject.scaling, jnp.asarray(batch["data"]))
         restore = self.restore or self._denoised_once
-        restored = restore(subject.model, x0, keys_of(key, batch["index"]), subject.conditions.of(batch))
+        restored = restore(subject.model, x0, keys_of(key, batch["index"]), subject.condition(batch, key))
         return similarity(*(in_unit_range(subject.scaling, x) for x in (restored, x0)))
 
     def result(self, subject: Subject, state: State) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from score_sde import devices
+from score_sde.checkpoints import hash_of
 from score_sde.conditions import Condition
 from score_sde.data.batches import take
 from score_sde.data.scaling import DataScaling
@@ -85,4 +86,8 @@ def samples(
 
 
 def _told(condition: Condition) -> Any:
-    return None if condition is None else {name: np.asarray(leaf).tolist() for name, leaf in condition.items()}
+    """Labels and numbers themselves, the hash of what is larger."""
+    if condition is None:
+        return None
+    arrays = {name: np.asarray(leaf) for name, leaf in condition.items()}
+    return {name: leaf.tolist() if leaf.ndim == 1 else hash_of({name: leaf}) for name, leaf in arrays.items()}

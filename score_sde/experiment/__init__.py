@@ -1,6 +1,7 @@
 """Experiments: the parts that a config describes; training, evaluation and sampling; the folder of a run."""
 
 from score_sde.experiment.card import Card, Figure
+from score_sde.experiment.edit import edit
 from score_sde.experiment.evaluate import evaluate, sample
 from score_sde.experiment.experiment import Experiment
 from score_sde.experiment.loading import experiment_of, load, pretrained, save
@@ -15,6 +16,7 @@ __all__ = [
     "Experiment",
     "Figure",
     "Run",
+    "edit",
     "evaluate",
     "experiment_of",
     "load",

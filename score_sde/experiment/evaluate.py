@@ -1,20 +1,24 @@
 """--mode=eval and --mode=sample, for the checkpoints selected by the config. Finished results are reused."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
-from score_sde import checkpoints
+from score_sde import checkpoints, plots
 from score_sde.evaluation import SaveSamples, write_report
 from score_sde.evaluation.report import number
 from score_sde.experiment import workdir as layout
 from score_sde.experiment.experiment import Experiment
 from score_sde.experiment.loading import experiment_of, load
 from score_sde.experiment.run import Run
+
+CAPTIONED = 40
+"""The samples in a picture with captions."""
 
 
 def evaluate(config: Mapping[str, Any] | ConfigDict, workdir: str | Path, folder: str = "eval") -> dict[int, Any]:
@@ -37,17 +41,31 @@ def evaluate(config: Mapping[str, Any] | ConfigDict, workdir: str | Path, folder
 
 
 def sample(
-    config: Mapping[str, Any] | ConfigDict, workdir: str | Path, folder: str = "eval", n: int | None = None
+    config: Mapping[str, Any] | ConfigDict,
+    workdir: str | Path,
+    folder: str = "eval",
+    n: int | None = None,
+    prompts: Sequence[str] = (),
 ) -> None:
     """Draw n samples with the config's sampler (default: config.evaluation.samples). All are saved as .npz, the first
     hundred as an image.
+
+    ``prompts``: captions, which the samples have in turn; there is one of each unless n says otherwise. Then the file is
+    prompted_STEP.npz, and the image has the captions.
     """
     workdir, experiment = Path(workdir), experiment_of(config)
     for step in steps_of(experiment, workdir):
         run = loaded(workdir, experiment, step, "sample")
-        file = workdir / folder / f"samples_{step}.npz"
-        result = run.evaluate({"samples": SaveSamples(file)}, n=n, file=file.with_suffix(".json"))
+        n = n or len(prompts) or experiment.evaluation.samples
+        file = workdir / folder / f"{'prompted' if prompts else 'samples'}_{step}.npz"
+        condition = run.prompted(prompts, n) if prompts else None
+        results = file.with_suffix(".json")
+        result = run.evaluate({"samples": SaveSamples(file)}, n=n, file=results, condition=condition)
         if jax.process_index() == 0:
+            if prompts and len(run.shape) == 3:
+                first = np.load(file)["data"][:CAPTIONED]
+                captions = [prompts[i % len(prompts)] for i in range(len(first))]
+                plots.captioned(first, captions, run.scaling.levels, path=file.with_suffix(".png"))
             picture = f" and {file.with_suffix('.png').name}" if file.with_suffix(".png").exists() else ""
             print(f"written {file} ({result['samples']['samples']} samples){picture}")
 

@@ -19,6 +19,7 @@ from score_sde.data.captioned import Captioned
 from score_sde.evaluation import PosteriorDraws, References
 from score_sde.experiment.facts import facts_of, told_words, with_facts
 from score_sde.guidance.agree import check_sde
+from score_sde.networks.adapters import innermost
 from score_sde.randomness import INITIALISATION
 from score_sde.sde import SDE
 from score_sde.training import Parallel, Task
@@ -74,11 +75,12 @@ class Experiment:
     @cached_property
     def conditions(self) -> Conditions:
         """The leaves of the model's condition; a label has the number of classes of the data."""
-        leaves = configs.build_many(self._sections, "conditions")
+        shape, levels = self.example.shape, self.example.levels
+        leaves = configs.build_many(self._sections, "conditions", shape=shape, levels=levels)
         for name, leaf in leaves.items():
             if leaf.text is not None:
                 leaves[name] = dataclasses.replace(leaf, text=told_words(leaf.text, self.example.words))
-            elif leaf.empty is None and leaf.encoder is None and (leaf.key or name) == "label":
+            elif leaf.empty is None and leaf.encoder is None and leaf.entry(name) == "label":
                 if self.example.classes is None:
                     raise ValueError(
                         f"config.conditions.{name} is made from labels, but the data have none (config.example.classes)"
@@ -115,7 +117,7 @@ class Experiment:
             "data_in_unit_range": not self.config.scaling.centered,
         }
         if self._network_needs("base"):
-            given["base"] = self.base.network
+            given["base"] = innermost(self.base.network)
         if self._network_needs("num_classes"):
             given["num_classes"] = self.example.classes
             if self.example.classes is None:
@@ -172,6 +174,8 @@ class Experiment:
 
     def task_over(self, *, axis_name: str | None = None, stratified: bool | None = None) -> Task:
         """The task with another loss; see ``loss``."""
+        if self._network_needs("base"):
+            _ = self.base  # read now: ``model`` may be traced, and arrays of files are none then
         return configs.build(
             self._sections,
             "task",

@@ -22,15 +22,15 @@ def with_facts(sections: dict[str, Any]) -> dict[str, Any]:
         return sections
     source = configs.build(sections, "data", split="train")
     facts = dataclasses.asdict(facts_of(source))
-    for name, leaf in configs.build_many(sections, "conditions").items():
-        if leaf.text is not None:
-            key = leaf.key or name
-            if key not in entries_of(source):
-                raise ValueError(
-                    f"config.conditions.{name} is made from the captions {key!r} of an example, which the data "
-                    f"({source.name}) lack; they have {', '.join(map(repr, entries_of(source))) or 'none'}. Set its key"
-                )
-            facts["words"] = getattr(leaf.text.knowing(captions_of(source, key)), "words", ())
+    texts = {name: leaf for name, leaf in sections["conditions"].items() if leaf.get("text")}
+    for name, leaf in configs.build_many({"conditions": texts}, "conditions").items():
+        key = leaf.entry(name)
+        if key not in entries_of(source):
+            raise ValueError(
+                f"config.conditions.{name} is made from the captions {key!r} of an example, which the data "
+                f"({source.name}) lack; they have {', '.join(map(repr, entries_of(source))) or 'none'}. Set its key"
+            )
+        facts["words"] = getattr(leaf.text.knowing(captions_of(source, key)), "words", ())
     return {**sections, "example": facts}
 
 

@@ -73,7 +73,7 @@ def preview(
 
     def sample(key):
         with compiling("the sampler", enabled=first):
-            return run.to_images(run.sample(key, n, condition=run.some_labels(n)).x)
+            return run.to_images(run.sample(key, n, condition=run.usual_condition(n)).x)
 
     batch = rows(source, np.arange(min(n, len(source))))
     for name, images in task.preview(model, batch, jax.random.fold_in(key, step), sample).items():

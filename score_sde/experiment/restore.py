@@ -9,13 +9,13 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from score_sde import evaluation, plots
-from score_sde.data import Source, Subset
-from score_sde.data.commands import open_any
+from score_sde.data import Subset
 from score_sde.evaluation import PosteriorDraws, Subject, examples
 from score_sde.evaluation.posterior_draws import KEPT
 from score_sde.evaluation.unit_range import ends
 from score_sde.experiment.evaluate import loaded, steps_of, told
 from score_sde.experiment.loading import experiment_of
+from score_sde.experiment.pictures import pictures
 from score_sde.experiment.run import Run
 from score_sde.files import written_whole
 
@@ -35,7 +35,7 @@ def restore(
     measure, results = experiment.restoration, {}
     for step in steps_of(experiment, workdir):
         run, file = loaded(workdir, experiment, step, "restore"), workdir / folder / f"{step}.json"
-        source = _source(run, images)
+        source = run.source(experiment.evaluation.split) if images is None else pictures(run, images)
         used = Subset(source, np.arange(min(len(source), measure.first or len(source))))
         subject = Subject(run.model, run.scaling, experiment.conditions)
         stream = examples(used, experiment.evaluation.batch_size)
@@ -73,19 +73,3 @@ def show(arrays: Path, measure: PosteriorDraws, run: Run, path: Path) -> None:
     whole = {title: np.round(255 * np.nan_to_num(x)).astype(np.uint8) for title, x in columns.items()}
     with written_whole(path) as part:
         plots.image_grids(whole, 256, columns=1, width=1.1 * len(whole), path=part)
-
-
-def _source(run: Run, images: str | None) -> Source:
-    """The images, which must have the form of the model's examples."""
-    if images is None:
-        return run.source(run.experiment.evaluation.split)
-    height, _, channels = run.shape
-    path = Path(images).expanduser()
-    options = {"size": height, "channels": channels, "test_fraction": 0.0} if path.is_dir() else {}
-    source = open_any(images, run.experiment.evaluation.split if not path.exists() else "train", options)
-    if tuple(source.shape) != run.shape:
-        raise ValueError(
-            f"the images of {images} have shape {tuple(source.shape)}, but the model is of {run.shape}; give images of "
-            "that shape, or a folder of square ones, which are resized"
-        )
-    return source

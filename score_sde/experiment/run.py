@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from score_sde import checkpoints, evaluation, likelihood
 from score_sde.conditions import Condition
 from score_sde.data import DataScaling, Source
+from score_sde.data.batches import take
 from score_sde.evaluation import Evaluator, References, Stream, Subject
 from score_sde.experiment.card import Card
 from score_sde.experiment.experiment import Experiment
@@ -75,9 +76,10 @@ class Run:
         """
         return self.experiment.conditions.make(n, **values)
 
-    def condition_of(self, examples: Mapping[str, Any]) -> Condition:
-        """The condition of examples of the source."""
-        return self.experiment.conditions.of(examples)
+    def condition_of(self, examples: Mapping[str, Any], key: Key[Array, ""] | None = None) -> Condition:
+        """The condition of examples of the source. ``key``: for leaves that are made from pictures at random."""
+        key = jax.random.key(self.config.seed) if key is None else key
+        return self.experiment.conditions.of(examples, jax.random.split(key, len(next(iter(examples.values())))))
 
     def sample(
         self,
@@ -117,6 +119,24 @@ class Run:
             return condition
         return {**(condition or {}), guiding: jnp.arange(n) % classes}
 
+    def usual_condition(self, n: int) -> Condition:
+        """What n samples are told unless said otherwise: each class in turn, or, where the model is told more than classes,
+        the conditions of held-out examples in turn.
+        """
+        leaves = self.experiment.conditions.leaves.values()
+        if all(leaf.classes is not None or leaf.between is not None for leaf in leaves):
+            return self.some_labels(n)
+        source = self.source(self.experiment.evaluation.split)
+        return self.condition_of(take(source, np.arange(n) % len(source)))
+
+    def prompted(self, prompts: Sequence[str], n: int) -> Condition:
+        """The condition of n samples of these captions in turn."""
+        texts = [name for name, leaf in self.experiment.conditions.leaves.items() if leaf.text is not None]
+        if not texts:
+            known = ", ".join(self.experiment.conditions.leaves) or "nothing"
+            raise ValueError(f"prompts are for a model that is told a text; this one is told {known}")
+        return self.condition(n, **{texts[0]: [prompts[i % len(prompts)] for i in range(n)]})
+
     def log_likelihood(
         self, images: Images, key: Key[Array, ""], condition: Condition = None, **options: Any
     ) -> likelihood.LogLikelihood:
@@ -130,9 +150,15 @@ class Run:
         return likelihood.of_data(self.model, self._data(images), key, self.scaling, condition, **options)[0]
 
     def evaluate(
-        self, measures: Mapping[str, Evaluator] | None = None, *, n: int | None = None, file: str | Path | None = None
+        self,
+        measures: Mapping[str, Evaluator] | None = None,
+        *,
+        n: int | None = None,
+        file: str | Path | None = None,
+        condition: Condition = None,
     ) -> dict[str, Any]:
-        """The result of each evaluator, by default those of the config, on held-out examples or on n samples.
+        """The result of each evaluator, by default those of the config, on held-out examples or on n samples, which are
+        told the ``condition``, by default ``usual_condition``.
 
         ``run.evaluate({"quality": ss.evaluation.SampleQuality(run.references())}, n=1000)`` compares samples with the
         training set. Results are added to the JSON ``file``, and an evaluation that was killed resumes there.
@@ -151,7 +177,7 @@ class Run:
         for of in ("examples", "samples"):
             chosen = {name: each for name, each in measures.items() if each.of == of}
             if chosen:
-                stream = self._samples(n) if of == "samples" else self._examples(chosen)
+                stream = self._samples(n, condition) if of == "samples" else self._examples(chosen)
                 found |= evaluation.evaluate(subject, chosen, stream, key, file, settings=settings)
         return found
 
@@ -164,10 +190,10 @@ class Run:
         used = max(each.first or how.batch_size for each in measures.values())
         return evaluation.examples(self.source(how.split), min(how.batch_size, used))
 
-    def _samples(self, n: int | None) -> Stream:
+    def _samples(self, n: int | None, condition: Condition) -> Stream:
         how = self.experiment.evaluation
         n = n or how.samples
-        condition = self.some_labels(n)
+        condition = self.usual_condition(n) if condition is None else condition
         stream = evaluation.samples(
             self.guided(condition),
             jax.random.key(self.config.seed),

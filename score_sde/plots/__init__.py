@@ -6,7 +6,7 @@
 from score_sde.plots.film import Film, film
 from score_sde.plots.losses import loss_curve, loss_per_level
 from score_sde.plots.plane import plane
-from score_sde.plots.samples import image_grids, save_image, save_samples, side_by_side
+from score_sde.plots.samples import captioned, image_grids, save_image, save_samples, side_by_side
 from score_sde.plots.style import BLUE, GREEN, GREY, INK, RED, STYLE
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "RED",
     "STYLE",
     "Film",
+    "captioned",
     "film",
     "image_grids",
     "loss_curve",

@@ -1,6 +1,7 @@
 """Plots of samples: grids of images, points in the plane."""
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,29 @@ def save_image(path: Path, image: UInt8[np.ndarray, "height width 3"]) -> None:
 
     with written_whole(Path(path)) as part:
         Image.fromarray(image).save(part)
+
+
+def captioned(
+    data: Any,
+    captions: Sequence[str],
+    levels: int | None,
+    *,
+    columns: int = 5,
+    path: str | Path | None = None,
+) -> Figure:
+    """Images (n, H, W, C), each above its caption."""
+    data = np.asarray(data)
+    require(len(captions) == len(data), f"{len(captions)} captions for {len(data)} images; give one for each")
+    rows, columns = -(-len(data) // columns), min(columns, len(data))
+    with matplotlib.rc_context(STYLE):
+        figure = Picture(figsize=(1.7 * columns, 2.1 * rows), layout="constrained")
+        for place, (image, caption) in enumerate(zip(as_bytes(data, levels), captions, strict=True)):
+            axes = figure.add_subplot(rows, columns, place + 1)
+            axes.imshow(image, interpolation="nearest")
+            axes.set_xlabel("\n".join(textwrap.wrap(caption, 24)), fontsize=7)
+            axes.set_xticks([])
+            axes.set_yticks([])
+    return save(figure, path)
 
 
 def side_by_side(

@@ -13,7 +13,7 @@ def prepared(
     scaling: DataScaling, conditions: Conditions, batch: Batch, keys: Key[Array, "batch"], *, training: bool
 ) -> tuple[Sample, Condition]:
     """(x_0, its condition); in training, some leaves are dropped at random."""
-    condition = conditions.of(batch)
+    condition = conditions.of(batch, keys)
     if training:
         condition = conditions.dropped(condition, keys)
     return scaling.forward(batch["data"], for_each(keys, Purpose.DEQUANTIZATION)), condition

@@ -6,6 +6,7 @@
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +32,7 @@ CHROMINANCE = np.full((8, 8), 99)
 CHROMINANCE[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
 
 TO_YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168735892, -0.331264108, 0.5], [0.5, -0.418687589, -0.081312411]])
+TO_RGB = np.linalg.inv(TO_YCBCR)
 
 DCT = scipy.fft.dct(np.eye(8), axis=0, norm="ortho")
 
@@ -59,24 +61,39 @@ class JPEG(Operator):
         require(channels in (1, 3), f"shape = {self.shape}; allowed: 1 channel (grey) or 3 (red, green, blue)")
 
     @property
-    def tables(self) -> Float[np.ndarray, "8 8 channels"]:
+    def tables(self) -> Float[Array, "8 8 channels"]:
         """The steps of quantisation, for each channel."""
-        scale = 5000 // self.quality if self.quality < 50 else 200 - 2 * self.quality
-        base = np.stack([LUMINANCE, CHROMINANCE, CHROMINANCE][: self.shape[-1]], -1)
-        return np.clip((base * scale + 50) // 100, 1, 255).astype(float)
+        return scaled(np.stack([LUMINANCE, CHROMINANCE, CHROMINANCE][: self.shape[-1]], -1), self.quality)
 
     def apply(self, x: Float[Array, "height width channels"]) -> Float[Array, "height width channels"]:
-        height, width, channels = self.shape
         levels = (x + 1) * 127.5 - 128
-        if channels == 3:
-            # grey is (x, 0, 0): the rows sum to 1, 0, 0, so that subtracting 128 commutes with the matrix
-            levels = jnp.matmul(levels, jnp.asarray(TO_YCBCR.T, x.dtype), precision=Precision.HIGHEST)
-        blocks = levels.reshape(height // 8, 8, width // 8, 8, channels)
-        steps = jnp.asarray(self.tables[None, :, None], x.dtype)
-        decoded = _dct(steps * _rounded(_dct(blocks, DCT) / steps), DCT.T).reshape(self.shape)
-        if channels == 3:
-            decoded = jnp.matmul(decoded, jnp.asarray(np.linalg.inv(TO_YCBCR).T, x.dtype), precision=Precision.HIGHEST)
+        if self.shape[-1] == 3:
+            levels = matrix_times(TO_YCBCR, levels)
+        decoded = quantised(levels, self.tables)
+        if self.shape[-1] == 3:
+            decoded = matrix_times(TO_RGB, decoded)
         return (decoded + 128) / 127.5 - 1
+
+
+def scaled(table: np.ndarray, quality: Any) -> Float[Array, "8 8 *channels"]:
+    """The table for a quality, which need not be known when programs are compiled."""
+    scale = jnp.where(quality < 50, jnp.floor(5000 / quality), 200 - 2 * quality)
+    return jnp.clip(jnp.floor((table * scale + 50) / 100), 1, 255)
+
+
+def quantised(
+    levels: Float[Array, "height width channels"], steps: Float[Array, "8 8 channels"]
+) -> Float[Array, "height width channels"]:
+    """Blocks of 8 x 8 with their cosine transform rounded to multiples of the steps."""
+    height, width, channels = levels.shape
+    blocks = levels.reshape(height // 8, 8, width // 8, 8, channels)
+    steps = steps[None, :, None].astype(levels.dtype)
+    return _dct(steps * _rounded(_dct(blocks, DCT) / steps), DCT.T).reshape(levels.shape)
+
+
+def matrix_times(matrix: np.ndarray, colours: Float[Array, "*shape 3"]) -> Float[Array, "*shape 3"]:
+    """Another basis of colours. Grey is (1, 0, 0) after ``TO_YCBCR``, so an offset of all colours is one of Y."""
+    return jnp.matmul(colours, jnp.asarray(matrix.T, colours.dtype), precision=Precision.HIGHEST)
 
 
 def _dct(blocks: Float[Array, "..."], matrix: np.ndarray) -> Float[Array, "..."]:

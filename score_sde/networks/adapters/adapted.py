@@ -83,6 +83,11 @@ def adapted(network: Any, *adapters: Any) -> Adapted:
     return Adapted(network, adapters)
 
 
+def innermost(network: Any) -> Any:
+    """The network that adapters, if any, are around."""
+    return network.base if isinstance(network, Adapted) else network
+
+
 def check_base(network: Any) -> None:
     """Raise a ValueError unless adapters know the network's parts."""
     if not isinstance(network, NCSNpp):

@@ -31,18 +31,23 @@ class Concatenation(nnx.Module):
         leaves: Mapping[str, int],
         out_channels: int | None = None,
         num_classes: int | None = None,
+        text_vocabulary: int | None = None,
+        text_features: int | None = None,
+        text_length: int | None = None,
         rngs: nnx.Rngs,
     ):
         require(
             len(leaves) > 0 and all(count >= 1 for count in leaves.values()),
             f'leaves = {dict(leaves)}; give the channels of each leaf, 1 or more, such as {{"low_resolution": 3}}',
         )
+        texts = {"text_vocabulary": text_vocabulary, "text_features": text_features, "text_length": text_length}
         self.network = network(
             image_size=image_size,
             channels=channels + sum(leaves.values()),
             out_channels=channels if out_channels is None else out_channels,
             num_classes=num_classes,
             rngs=rngs,
+            **{name: value for name, value in texts.items() if value is not None},
         )
         self.leaves = tuple(leaves.items())
         self.channels = channels
