@@ -9,6 +9,8 @@ import pytest
 
 from score_sde.conditions import Conditions, Leaf
 from score_sde.control import Edges, Hidden, LowResolution, NoiseLevel, Relief
+from score_sde.control.edges import agrees as edges_agree
+from score_sde.control.low_resolution import agrees as low_resolution_agrees
 
 GREY, COLOUR = (16, 16, 1), (16, 16, 3)
 KEYS = jax.random.split(jax.random.key(0), 400)
@@ -118,3 +120,13 @@ def test_for_samples_the_image_itself_is_given():
 def test_bad_input(make, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         make()
+
+
+def test_judges_of_edges_and_of_low_resolutions():
+    x = pictures(6, (32, 32, 1))
+    noisy = np.clip(x + np.random.default_rng(1).normal(0, 5, x.shape), 0, 255).astype(np.uint8)
+    for agrees in (edges_agree, low_resolution_agrees):
+        assert agrees(x, {"data": x})["all"].mean() == 1
+        assert agrees(noisy, {"data": x})["all"].mean() > agrees(x[::-1], {"data": x})["all"].mean() + 0.2
+    error = low_resolution_agrees(noisy, {"data": x})["error"]
+    assert error.mean() == pytest.approx(5 / 127.5 / 4, rel=0.15)  # the mean of 16 pixels

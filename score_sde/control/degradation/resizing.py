@@ -1,6 +1,6 @@
 """Resizing between sizes that are drawn at random, so that compiled programs do not know them.
 
-A picture lies in the upper left corner of a canvas of a fixed size. Along each axis y = W x with W of the size of the canvas.
+A picture lies in the upper left corner of a canvas of fixed size. Along each axis y = W x with W of the size of the canvas.
 Row i of W has the weights of output pixel i, whose centre is at u = (i + 1/2) n/m − 1/2 when n pixels become m:
 
     area        the mean of the pixels that [i n/m, (i + 1) n/m] touches
