@@ -23,6 +23,7 @@ SOURCES = {
     "arrays": "score_sde.data.sources.arrays:arrays",
     "images": "score_sde.data.sources.images:images",
     "emoji": "score_sde.data.sources.emoji:emoji",
+    "kanji": "score_sde.data.sources.kanji:kanji",
     "fashion_mnist": "score_sde.data.sources.idx:fashion_mnist",
     "idx": "score_sde.data.sources.idx:idx",
     "photo_patches": "score_sde.data.sources.photo_patches:photo_patches",
