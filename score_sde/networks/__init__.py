@@ -6,7 +6,7 @@ A config gives a constructor those of these that it has parameters for: rngs; sh
 num_classes; sigmas, data_in_unit_range. All its other parameters are fields of ``config.network``.
 """
 
-from score_sde.networks.adapters import Concatenation, ControlNet, ImageTokens, LoRA, adapted
+from score_sde.networks.adapters import Concatenation, ControlNet, Identity, ImageTokens, LoRA, adapted
 from score_sde.networks.adm import ADM, ADMClassifier
 from score_sde.networks.classifier import Classifier, VectorClassifier
 from score_sde.networks.ddpm import DDPM
@@ -18,7 +18,7 @@ from score_sde.networks.refine import RefineNet, ncsn, ncsnv2_64, ncsnv2_128, nc
 from score_sde.networks.wide_resnet import WideResNet
 
 __all__ = [
-    "ADM", "DDPM", "MLP", "ADMClassifier", "Classifier", "Concatenation", "ControlNet", "ImageTokens", "LoRA", "NCSNpp",
-    "NoiseToScore", "RefineNet", "ResNet", "VectorClassifier", "WideResNet", "adapted", "ddpmpp", "describe", "ncsn",
-    "ncsnv2_64", "ncsnv2_128", "ncsnv2_256",
+    "ADM", "DDPM", "MLP", "ADMClassifier", "Classifier", "Concatenation", "ControlNet", "Identity", "ImageTokens",
+    "LoRA", "NCSNpp", "NoiseToScore", "RefineNet", "ResNet", "VectorClassifier", "WideResNet", "adapted", "ddpmpp",
+    "describe", "ncsn", "ncsnv2_64", "ncsnv2_128", "ncsnv2_256",
 ]  # fmt: skip

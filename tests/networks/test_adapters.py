@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 import score_sde as ss
-from score_sde.networks import ADM, Concatenation, ControlNet, ImageTokens, LoRA, NCSNpp, adapted
+from score_sde.networks import ADM, Concatenation, ControlNet, Identity, ImageTokens, LoRA, NCSNpp, adapted
 from score_sde.networks.adapters import merged
 from score_sde.networks.adapters.concatenation import enlarged
 from tests.networks.quick import draw, quick_jit
@@ -96,6 +96,8 @@ def adapters():
     return {
         "control": ControlNet(base(), control_channels=2, rngs=nnx.Rngs(1)),
         "image": ImageTokens(base(), features=5, rngs=nnx.Rngs(2)),
+        "resampled": ImageTokens(base(), features=5, tokens=3, depth=2, heads=2, rngs=nnx.Rngs(6)),
+        "identity": Identity(base(), features=5, tokens=3, depth=1, heads=3, keypoint_channels=2, rngs=nnx.Rngs(7)),
         "lora": LoRA(base(), rank=2, rngs=nnx.Rngs(3)),
         "lora of convolutions": LoRA(base(), rank=2, match=r"conv_0\.kernel$", rngs=nnx.Rngs(4)),
     }
@@ -115,6 +117,8 @@ TOLD = {
     "text": jnp.array([[1, 3, 0, 0], [1, 4, 5, 0]]),
     "control": images(2, 8, 8, 2, seed=7),
     "image": images(2, 5, seed=8),
+    "identity": images(2, 5, seed=9),
+    "keypoints": images(2, 8, 8, 2, seed=10),
 }
 X = images(2, 8, 8, 1)
 LEVELS = jnp.array([[0.3, 0.1], [0.5, 0.2]])
@@ -125,7 +129,7 @@ def called(network, condition):
     return network(X, LEVELS, condition)
 
 
-@pytest.mark.parametrize("name", ["control", "image", "lora", "lora of convolutions"])
+@pytest.mark.parametrize("name", ["control", "image", "resampled", "identity", "lora", "lora of convolutions"])
 def test_an_adapter_begins_as_its_base(name):
     """To the last bit; trained, it changes the output."""
     plain = called(base(), TOLD)
@@ -142,7 +146,7 @@ def test_a_scale_of_zero_is_the_base(name):
     np.testing.assert_array_equal(scaled[1], called(network, TOLD)[1])
 
 
-@pytest.mark.parametrize("name", ["control", "image"])
+@pytest.mark.parametrize("name", ["control", "image", "identity"])
 def test_a_sample_does_not_depend_on_its_neighbours_condition(name):
     network = adapted(base(), awake(name))
     other = TOLD | {name: TOLD[name].at[1].add(1.0)}
@@ -153,7 +157,7 @@ def test_a_sample_does_not_depend_on_its_neighbours_condition(name):
 
 def test_every_parameter_of_an_adapter_learns():
     """After a first step, in which the zeros at the end move alone."""
-    for name in ("control", "image", "lora"):
+    for name in ("control", "image", "identity", "lora"):
         network = adapted(base(), awake(name))
 
         @quick_jit
@@ -162,8 +166,28 @@ def test_every_parameter_of_an_adapter_learns():
             return jax.grad(loss)(network.adapters)
 
         for path, leaf in nnx.to_flat_state(nnx.state(gradient(network)[0], nnx.Param)):
-            silent = path[-2:] == ("key", "bias") or (path[0] == "keys" and path[-1] == "bias")
+            silent = path[-2:] == ("key", "bias") or ("keys" in path and path[-1] == "bias")
             assert silent or float(jnp.max(jnp.abs(leaf[...]))) > 1e-8, (name, path)
+
+
+def test_a_resampler_takes_any_number_of_vectors_in_any_order():
+    network = adapted(base(), awake("resampled"))
+    several = images(2, 6, 5, seed=11)
+    found = called(network, TOLD | {"image": several})
+    np.testing.assert_allclose(called(network, TOLD | {"image": several[:, ::-1]}), found, atol=1e-5)
+    one = called(network, TOLD)
+    np.testing.assert_allclose(called(network, TOLD | {"image": TOLD["image"][:, None]}), one, atol=1e-6)
+    assert float(jnp.max(jnp.abs(found - one))) > 1e-4
+
+
+def test_the_control_net_of_an_identity_sees_its_tokens():
+    """Where the base sees none of them, another identity still changes what the keypoints add."""
+    network = adapted(base(), awake("identity"))
+    silent = TOLD | {"identity_scale": jnp.zeros(2)}
+    found, other = called(network, silent), called(network, silent | {"identity": 2 * TOLD["identity"]})
+    assert float(jnp.max(jnp.abs(found - other))) > 1e-4
+    nothing = silent | {"keypoints_scale": jnp.zeros(2)}
+    np.testing.assert_array_equal(called(network, nothing), called(base(), TOLD))
 
 
 def test_adapters_stack():

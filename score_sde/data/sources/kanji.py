@@ -1,13 +1,14 @@
 """Kanji in two type faces, for the identity of a picture: the same character in gothic and in mincho.
 
-The characters are the 6,355 of JIS X 0208; the faces are IPA's (IPA Font License), in Debian's packages, which are not included:
+The 6,355 characters are those of JIS X 0208; the faces are IPA's (IPA Font License), in packages that are not included:
 
     apt-get install fonts-ipafont-gothic fonts-ipafont-mincho
 
-Each example has ``caption`` (its face in words), ``face`` and ``character`` as numbers, and, of the same character in gothic, ``identity``: the first
-``FEATURES`` principal components, whitened, of all gothic pictures of the training split, as a face recognition network
-gives a vector. ``keypoints`` has five dots on the picture itself: its centre and its outermost ink, as the eyes and mouth of
-InstantID (Wang et al. 2024). The characters of the split "test" are never seen in training.
+Each example has ``caption`` (its face in words), ``face`` and ``character`` as numbers, and what is known of the same
+character in gothic: ``identity``, the first ``FEATURES`` principal components, whitened, of the gothic pictures of the
+training split, as a network that recognises faces gives a vector. ``keypoints`` has five dots on the picture itself: its
+centre and its outermost ink, as the eyes, nose and mouth of InstantID (Wang et al. 2024). The characters of the split "test"
+are never seen in training.
 """
 
 import functools
@@ -97,30 +98,33 @@ def identities(size: int, folder: str) -> Float[np.ndarray, "characters features
 def dots(pictures: UInt8[np.ndarray, "n size size 1"]) -> Float[np.ndarray, "n size size 1"]:
     """Five smooth dots: the centre of the ink, and the middle of its uppermost, lowest, leftmost and rightmost pixels."""
     ink = 1 - pictures[..., 0] / 255.0
-    n, size, _ = ink.shape
-    place = np.arange(size)
+    place = np.arange(ink.shape[1])
     mass = ink.sum(axis=(1, 2))
     centre = np.stack([(ink.sum(axis=axis) * place).sum(axis=1) / mass for axis in (2, 1)], -1)
     there = ink > 0.5
-    points = [centre]
-    for axis in (1, 2):
-        lines = there.any(axis=3 - axis)  # rows, then columns, that have ink
-        for end in (np.argmax(lines, axis=1), size - 1 - np.argmax(lines[:, ::-1], axis=1)):
-            line = np.take_along_axis(there, end.reshape(n, *((1, 1)[: axis - 1]), -1, *((1,) * (2 - axis))), axis=axis)
-            across = (line.reshape(n, size) * place).sum(axis=1) / np.maximum(line.reshape(n, size).sum(axis=1), 1)
-            points.append(np.stack([end, across] if axis == 1 else [across, end], -1))
-    found = np.zeros((n, size, size))
-    for point in points:
+    found = np.zeros(ink.shape)
+    for point in (centre, *_ends(there), *(end[:, ::-1] for end in _ends(there.transpose(0, 2, 1)))):
         rows, columns = (np.exp(-0.5 * (place - point[:, i, None]) ** 2) for i in (0, 1))
         found = np.maximum(found, rows[:, :, None] * columns[:, None, :])
     return found[..., None].astype(np.float32)
 
 
+def _ends(there: Bool[np.ndarray, "n size size"]) -> list[Float[np.ndarray, "n 2"]]:
+    """(row, column) of the middle of the first and of the last row that has ink."""
+    n, size, _ = there.shape
+    rows = np.asarray(there.any(axis=2))
+    points = []
+    for end in (np.argmax(rows, axis=1), size - 1 - np.argmax(rows[:, ::-1], axis=1)):
+        line = there[np.arange(n), end]
+        points.append(np.stack([end, (line * np.arange(size)).sum(axis=1) / np.maximum(line.sum(axis=1), 1)], -1))
+    return points
+
+
 def agrees(
     pictures: UInt8[np.ndarray, "n size size 1"], entries: Mapping[str, np.ndarray], folder: str | Path = FOLDER
 ) -> dict[str, Bool[np.ndarray, "n"]]:
-    """Whether the nearest picture, by pixels, of the held-out characters in both faces is of the right character, of the right
-    face, and both: a judge for ``evaluation.Agreement``. A copy of the gothic picture has the wrong face.
+    """Whether the nearest picture, by pixels, of the held-out characters in both faces is of the right character, of the
+    right face, and both: a judge for ``evaluation.Agreement``. A copy of the gothic picture has the wrong face.
     """
     known = np.flatnonzero(is_held_out())
     real = np.concatenate([drawn(face, pictures.shape[1], str(folder))[known] for face in FACES])

@@ -17,6 +17,7 @@ from score_sde.checks import require
 from score_sde.networks.adapters.adapted import Adapter, Condition, check_base, leaf_of, weight_of, zero
 from score_sde.networks.blocks import Seeds
 from score_sde.networks.conv import Conv
+from score_sde.networks.cross_attention import Context
 from score_sde.networks.ncsnpp import NCSNpp
 
 
@@ -49,7 +50,9 @@ class ControlNet(Adapter):
         seeds: Seeds,
         h: Array,
         kept: list[Array],
+        seen: Array | None = None,
     ) -> tuple[Array, list[Array]]:
+        """``seen``: tokens that the copy's cross-attentions see in the place of the text's."""
         image = leaf_of(condition, self.leaf, f"an image with {self.control_channels} channels")
         needed = (*x.shape[:-1], self.control_channels)
         require(
@@ -60,6 +63,7 @@ class ControlNet(Adapter):
         for layer in self.hint:
             hint = jax.nn.silu(layer(hint))
         embedding, context = self.encoder.told(noise_level, condition)
+        context = context if seen is None else Context(seen, jnp.ones(seen.shape[:2], bool))
         middle, copies = self.encoder.encode(x, embedding, seeds, context, hint=self.hint_out(hint))
         weight = weight_of(condition, f"{self.leaf}_scale", len(x)).reshape(-1, *(1,) * (x.ndim - 1)).astype(h.dtype)
         kept = [one + weight * out(copy) for one, out, copy in zip(kept, self.out, copies, strict=True)]
