@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from score_sde.networks.blocks import Attention, GroupNorm, Image, check_heads, residual_sum
+from score_sde.networks.blocks import GroupNorm, Image, check_heads, residual_sum
 from score_sde.networks.embed import Dense
 
 
@@ -75,7 +75,7 @@ class CrossAttention(nnx.Module):
 class SelfThenCross(nnx.Module):
     """Attention over the pixels, then to the tokens."""
 
-    def __init__(self, attention: Attention, cross: CrossAttention):
+    def __init__(self, attention: Any, cross: CrossAttention):
         self.attention = attention
         self.cross = cross
 

@@ -36,10 +36,7 @@ from score_sde.networks.discrete import Table, sigma_of
 from score_sde.networks.embed import ClassEmbedding, NoiseEmbedding, embed_levels, embed_numbers
 from score_sde.networks.levels import remembering
 from score_sde.networks.parts import Parts
-from score_sde.networks.text import Tokens
-
-TEXT = "text"
-"""The leaf of a condition that holds the text."""
+from score_sde.networks.text import TEXT, Tokens
 
 
 class NCSNpp(nnx.Module):

@@ -11,6 +11,9 @@ from jaxtyping import Array, Bool, Float
 from score_sde.networks.cross_attention import Context
 from score_sde.networks.embed import Dense
 
+TEXT = "text"
+"""The leaf of a condition that holds the text."""
+
 
 class Tokens(nnx.Module):
     """Tokens (batch, length, width), each with a learned vector for its place, and their mean as one vector.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from score_sde.networks import NCSNpp
+from score_sde.networks import ADM, NCSNpp
 from score_sde.networks.cross_attention import Context, CrossAttention
 from tests.networks.quick import draw, quick_jit
 
@@ -18,6 +18,9 @@ TINY = {"nf": 8, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (4,
 
 @functools.cache
 def told(kind="words"):
+    if kind == "adm":
+        own = TINY | {"nf": 32, "head_channels": 32}
+        return draw(lambda: ADM(8, 1, **own, text_vocabulary=11, rngs=nnx.Rngs(0)))
     form = {"text_vocabulary": 11} if kind == "words" else {"text_features": 3}
     return draw(lambda: NCSNpp(8, 1, **TINY, **form, rngs=nnx.Rngs(0)))
 
@@ -64,8 +67,9 @@ def test_further_tokens_are_added_before_the_last_projection():
     assert float(jnp.max(jnp.abs(once[1]))) > 1e-2
 
 
-def test_a_text_matters_and_only_to_its_own_picture():
-    network, x = told(), images(2, 8, 8, 1)
+@pytest.mark.parametrize("kind", ["words", "adm"])
+def test_a_text_matters_and_only_to_its_own_picture(kind):
+    network, x = told(kind), images(2, 8, 8, 1)
     text = jnp.array([[1, 3, 4, 0, 0], [1, 5, 0, 0, 0]])
     found = output(network, x, text)
     other = output(network, x, text.at[1, 1].set(6))
@@ -93,8 +97,9 @@ def test_features_of_an_encoder():
     assert float(jnp.max(jnp.abs(found - padded))) > 1e-4
 
 
-def test_every_parameter_of_the_text_has_its_effect():
-    network, x, text = told(), images(1, 8, 8, 1), jnp.array([[1, 3, 4, 5, 6]])
+@pytest.mark.parametrize("kind", ["words", "adm"])
+def test_every_parameter_of_the_text_has_its_effect(kind):
+    network, x, text = told(kind), images(1, 8, 8, 1), jnp.array([[1, 3, 4, 5, 6]])
 
     @quick_jit
     def gradient(network):

@@ -8,6 +8,7 @@ from score_sde.networks.adapters import Concatenation
 from score_sde.networks.adm import ADM, ADMClassifier
 from score_sde.networks.adm.blocks import Block, SelfAttention
 from score_sde.networks.adm.encoder import Encoder
+from score_sde.networks.cross_attention import SelfThenCross
 from score_sde.networks.pool import AttentionPool
 
 Network: TypeAlias = ADM | ADMClassifier | Concatenation
@@ -99,7 +100,9 @@ def _resampling(layer: Any, name: str) -> list[Any]:
     return [] if layer.conv is None else under(name, conv(layer.conv))
 
 
-def _attention(attention: SelfAttention) -> list[Any]:
+def _attention(attention: SelfAttention | SelfThenCross) -> list[Any]:
+    if isinstance(attention, SelfThenCross):
+        raise ValueError("the original's networks are told no text, so this one's weights have no names there")
     return [
         *under("norm", norm(attention.norm)),
         *under("qkv", _pointwise(attention.qkv, 1)),

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from score_sde.networks.blocks import GroupNorm, Image, Seeds, dropout
 from score_sde.networks.conv import Conv
+from score_sde.networks.cross_attention import Context, CrossAttention, SelfThenCross
 from score_sde.networks.embed import Dense
 from score_sde.networks.resample import down, up
 
@@ -33,7 +34,9 @@ class Style:
     dropout: int | float
     dtype: Any
     rngs: nnx.Rngs
+    text_width: int | None = None  # of the tokens that cross-attentions see; None without a text
     layer: Iterator[int] = dataclasses.field(default_factory=itertools.count)
+    cross: Iterator[int] = dataclasses.field(default_factory=itertools.count)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -115,7 +118,7 @@ class SelfAttention(nnx.Module):
         self.heads = heads
         self.head_order: HeadOrder = style.head_order
 
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image, context: Context | None = None) -> Image:
         batch, *_, channels = x.shape
         projected = self.qkv(self.norm(x)).reshape(batch, -1, 3 * channels)
         size = channels // self.heads
@@ -125,6 +128,15 @@ class SelfAttention(nnx.Module):
             q, k, v = (a[:, :, 0] for a in jnp.split(projected.reshape(batch, -1, 3, self.heads, size), 3, axis=2))
         h = jax.nn.dot_product_attention(q, k, v)  # softmax in float32
         return x + self.out(h.reshape(batch, -1, channels)).reshape(x.shape)
+
+
+def attention(channels: int, heads: int, style: Style) -> SelfAttention | SelfThenCross:
+    """Over the positions; then, with a text, to its tokens."""
+    own = SelfAttention(channels, heads, style)
+    if style.text_width is None:
+        return own
+    options: dict[str, Any] = {"heads": heads, "groups": GROUPS, **style.options}
+    return SelfThenCross(own, CrossAttention(channels, style.text_width, next(style.cross), **options))
 
 
 class Downsample(nnx.Module):
@@ -151,7 +163,7 @@ class Upsample(nnx.Module):
 class Level(nnx.Module):
     """The blocks of one resolution, attention after each if it has any, and at last a change of the resolution."""
 
-    def __init__(self, blocks: list[Block], attentions: list[SelfAttention], resample: Any):
+    def __init__(self, blocks: list[Block], attentions: list[SelfAttention | SelfThenCross], resample: Any):
         self.blocks = nnx.List(blocks)
         self.attentions = nnx.List(attentions)
         self.resample = resample

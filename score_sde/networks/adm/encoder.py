@@ -9,10 +9,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from score_sde.networks.adm.blocks import GROUPS, Block, Downsample, Level, SelfAttention, Style, TimeEmbedding
+from score_sde.networks.adm.blocks import GROUPS, Block, Downsample, Level, Style, TimeEmbedding, attention
 from score_sde.networks.blocks import Image, Seeds
 from score_sde.networks.checks import check_each, check_levels, check_numbers
 from score_sde.networks.conv import Conv
+from score_sde.networks.cross_attention import Context
 from score_sde.networks.levels import remembering
 
 
@@ -56,7 +57,7 @@ class Encoder(nnx.Module):
             for _ in range(num_res_blocks):
                 blocks.append(Block(h, width, style))
                 h = width
-                attentions += [SelfAttention(h, heads(h), style)] if self.attended[i] else []
+                attentions += [attention(h, heads(h), style)] if self.attended[i] else []
                 kept.append(h)
             lower: Any = None
             if i < len(widths) - 1:
@@ -65,14 +66,19 @@ class Encoder(nnx.Module):
             self.levels.append(Level(blocks, attentions, lower))
         self.middle_0, self.middle_attention, self.middle_1 = (
             Block(h, h, style),
-            SelfAttention(h, heads(h), style),
+            attention(h, heads(h), style),
             Block(h, h, style),
         )
         self.kept = tuple(kept)
         self.dtype = style.dtype
 
     def __call__(
-        self, x: Image, embedding: Float[Array, "batch features"], seeds: Seeds, remat: bool = False
+        self,
+        x: Image,
+        embedding: Float[Array, "batch features"],
+        seeds: Seeds,
+        remat: bool = False,
+        context: Context | None = None,
     ) -> tuple[Array, list[Array]]:
         """(features at the lowest resolution, the skip features from first to last)."""
         call = remembering(remat)
@@ -83,14 +89,14 @@ class Encoder(nnx.Module):
             with jax.named_scope(f"down.{i}"):
                 for j in range(len(level.blocks)):
                     h = call(level.blocks[j], h, embedding, seeds)
-                    h = call(level.attentions[j], h) if level.attentions else h
+                    h = call(level.attentions[j], h, context) if level.attentions else h
                     kept.append(h)
                 if level.resample is not None:
                     h = call(level.resample, h, embedding, seeds)
                     kept.append(h)
         with jax.named_scope("middle"):
             h = call(self.middle_0, h, embedding, seeds)
-            h = call(self.middle_attention, h)
+            h = call(self.middle_attention, h, context)
             return call(self.middle_1, h, embedding, seeds), kept
 
     def embed(self, noise_level: Float[Array, "batch"]) -> Float[Array, "batch features"]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from score_sde.networks.adm.blocks import Block, HeadOrder, Level, SelfAttention, Style, Upsample, norm
+from score_sde.networks.adm.blocks import Block, HeadOrder, Level, Style, Upsample, attention, norm
 from score_sde.networks.adm.encoder import Encoder, heads_of
 from score_sde.networks.blocks import dropout_seeds
 from score_sde.networks.checks import (
@@ -23,6 +23,7 @@ from score_sde.networks.checks import (
 from score_sde.networks.conv import Conv
 from score_sde.networks.embed import ClassEmbedding
 from score_sde.networks.levels import remembering
+from score_sde.networks.text import TEXT, Tokens
 
 
 class ADM(nnx.Module):
@@ -38,6 +39,8 @@ class ADM(nnx.Module):
     resample_in_blocks    residual blocks change the resolution; otherwise layers do, with convolutions or without
     num_classes           class-conditional: ``condition={"label": y}``; ``no_class``: whether there is a row for no class,
                           which the published models do not have
+    text_vocabulary       text-conditional (see ``NCSNpp``): cross-attention to ``text_length`` tokens of ``text_width``
+    text_features         follows every attention, and their mean is added to the embedding
     remat                 recompute what is inside the blocks in the backward pass
     """
 
@@ -60,6 +63,10 @@ class ADM(nnx.Module):
         dropout: int | float = 0.0,
         num_classes: int | None = None,
         no_class: bool = True,
+        text_vocabulary: int | None = None,
+        text_features: int | None = None,
+        text_length: int = 0,
+        text_width: int = 512,
         out_channels: int | None = None,
         dtype: Any = jnp.float32,
         remat: bool = False,
@@ -82,6 +89,7 @@ class ADM(nnx.Module):
             no_class=(not no_class and num_classes is None, "without classes"),
         )
         out_channels = channels if out_channels is None else out_channels
+        told_a_text = text_vocabulary is not None or text_features is not None
         style = Style(
             told=4 * nf,
             scale_shift=scale_shift,
@@ -91,6 +99,7 @@ class ADM(nnx.Module):
             dropout=dropout,
             dtype=as_dtype(dtype),
             rngs=rngs,
+            text_width=text_width if told_a_text else None,
         )
         self.encoder = Encoder(
             image_size,
@@ -110,6 +119,14 @@ class ADM(nnx.Module):
         self.up = _way_up(self.encoder, style, heads, [nf * factor for factor in ch_mult], num_res_blocks + 1)
         self.norm = norm(nf * ch_mult[0])
         self.conv_out = Conv(nf * ch_mult[0], out_channels, init_scale=0.0, **style.options)
+        self.text = Tokens(
+            vocabulary=text_vocabulary,
+            features=text_features,
+            length=text_length,
+            width=text_width,
+            out_features=style.told,
+            **style.options,
+        ) if told_a_text else None  # fmt: skip
         self.channels = channels
         self.remat = remat
 
@@ -129,12 +146,16 @@ class ADM(nnx.Module):
         else:
             labels = labels_of(condition, self.class_embedding.num_classes, x.shape[0])
             embedding = embedding + self.class_embedding(labels)
-        h, kept = self.encoder(x, embedding, seeds, self.remat)
+        context = None
+        if self.text is not None:
+            context, vector = self.text(self.text.of(condition, TEXT, x.shape[0]))
+            embedding = embedding + vector
+        h, kept = self.encoder(x, embedding, seeds, self.remat, context)
         for i, level in enumerate(self.up):
             with jax.named_scope(f"up.{i}"):
                 for j in range(len(level.blocks)):
                     h = call(level.blocks[j], jnp.concatenate([h, kept.pop()], axis=-1), embedding, seeds)
-                    h = call(level.attentions[j], h) if level.attentions else h
+                    h = call(level.attentions[j], h, context) if level.attentions else h
                 if level.resample is not None:
                     h = call(level.resample, h, embedding, seeds)
         with jax.named_scope("head"):
@@ -150,7 +171,7 @@ def _way_up(encoder: Encoder, style: Style, heads: Any, widths: Sequence[int], b
         for _ in range(blocks_a_level):
             blocks.append(Block(h + rest.pop(), widths[i], style))
             h = widths[i]
-            attentions += [SelfAttention(h, heads(h), style)] if encoder.attended[i] else []
+            attentions += [attention(h, heads(h), style)] if encoder.attended[i] else []
         higher: Any = None
         if i > 0:
             higher = Block(h, h, style, "up") if style.resample_in_blocks else Upsample(h, style)
