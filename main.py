@@ -1,4 +1,4 @@
-"""Train, evaluate, sample and restore: python main.py --config=FILE --workdir=DIR [--mode=train|eval|sample|restore]."""
+"""Train, evaluate, sample, restore, edit: python main.py --config=FILE --workdir=DIR [--mode=...]; see --help."""
 
 from score_sde import cli
 

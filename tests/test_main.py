@@ -108,7 +108,7 @@ def test_the_workdir_of_another_config(main, workdir):
 def test_help_is_readable(main):
     done = main("--help")
     assert "--workdir" in done.stdout
-    assert "--mode: <train|eval|sample|restore>" in done.stdout
+    assert "--mode: <train|eval|sample|restore|edit>" in done.stdout
     assert done.returncode == 0
     assert "Exit codes: 0 done" in done.stdout
 
