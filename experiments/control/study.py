@@ -7,7 +7,7 @@
     python main.py --config=configs/conditional/identity.py --workdir=runs/identity
     python experiments/control/study.py edges | super_resolution | identity          into results.json
 
-edges              F1 between the edges of a picture and those that were told, pixel by pixel, beside what pictures of the same
+    python experiments/control/study.py edges | super_resolution | identity     into results.json
                    class, noisy and blurred ones reach
 super_resolution   the distance of D x̂ from what was told, and the PSNR of the mean of 16 draws beside that of the exact
                    posterior of a Gaussian with the mean and covariance of the training images

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Int
 
-from score_sde.data.source import Derived, Examples, Source, take
+from score_sde.data.source import Derived, Examples, Source, Subset, take
 from score_sde.text.cache import encoded
 from score_sde.text.encoder import TextEncoder
 
@@ -43,6 +43,9 @@ class Captioned(Derived):
 
 def captions_of(source: Source, entry: str) -> list[str]:
     """All captions of a source."""
+    if isinstance(source, Subset):
+        whole = captions_of(source.source, entry)
+        return [whole[i] for i in source.indices]
     others = getattr(source, "others", None)
     if others is not None:
         return [str(caption) for caption in others[entry]]

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from score_sde import data
+from score_sde.data.captioned import captions_of
 from score_sde.data.sources.files import Files
 from score_sde.data.sources.resize import Fit
 from tests.data.conftest import picture, save, which
@@ -359,3 +360,19 @@ def test_height_comes_first(tmp_path):
     save(tmp_path / "wide.png", picture(0, 8, 10))
     source = data.open_source("images", path=tmp_path, test_fraction=0)
     assert source.shape == source[0]["data"].shape == (8, 10, 3)
+
+
+def test_captions_are_texts_beside_the_images(folder):
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
+    for i, name in enumerate(names[:-1]):
+        (folder / name).with_suffix(".txt").write_text(f"picture {i}\nand more\n")
+    with pytest.warns(UserWarning, match=f"1 of 12 images have no caption.*{names[-1]}"):
+        train = data.open_source("images", "train", path=folder, test_fraction=0.25)
+    assert train.entries == ("label", "caption")
+    with pytest.warns(UserWarning, match="have no caption"):
+        whole = data.open_source("images", path=folder, test_fraction=0)
+    assert [str(c) for c in whole.take(np.arange(12))["caption"]] == [f"picture {i}" for i in range(11)] + [""]
+    assert captions_of(train, "caption") == [str(example) for example in train.take(np.arange(len(train)))["caption"]]
+    (folder / names[0]).with_suffix(".txt").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(ValueError, match="is no text in UTF-8"):
+        data.open_source("images", path=folder)

@@ -1,4 +1,4 @@
-"""Folders and zip files of images, of any size, labelled by sub-folder or by EDM's ``dataset.json``."""
+"""Folders and zip files of images, of any size, labelled by sub-folder or by EDM's ``dataset.json``, and with captions."""
 
 import dataclasses
 import difflib
@@ -17,6 +17,7 @@ from PIL import Image
 from score_sde.checks import require
 from score_sde.data.source import Example, Source, check_split, hold_out
 from score_sde.data.sources.files import Files
+from score_sde.data.sources.image_captions import read_captions
 from score_sde.data.sources.image_labels import Labels, check_labels, read_labels
 from score_sde.data.sources.resize import Filter, Fit
 
@@ -55,6 +56,7 @@ def images(
     images are enlarged. Without a size, all images must have equal sizes after the ``crop`` ("square", or a length).
     ``channels`` is 1 or 3, by default that of the first image.
     ``labels``: "json" (EDM's), "folders" (sorted by name), "none", or "auto": the first that is available.
+    Captions, the entry ``caption``, are the texts in photo.txt beside photo.jpg, if there are any.
     ``on_corrupt``: "stop" raises an error that names the image when it cannot be read; "skip" decodes every image once
     at the start, omits those that fail, and warns.
     ``test_fraction``: the fraction held out of "train" as "test"; 0 for none. The default None uses top-level folders
@@ -86,6 +88,7 @@ def images(
         shape=(*common_size(files, names, fit), channels),
         num_classes=num_classes,
         flippable=flippable,
+        captions=read_captions(files, names),
     )
     return source if held_out is None else hold_out(source, split, held_out)
 
@@ -141,6 +144,16 @@ class ImageSource(Source):
     num_classes: int | None
     flippable: bool
     levels: int | None = 256
+    captions: np.ndarray | None = None
+
+    @property
+    def others(self) -> dict[str, np.ndarray]:
+        """Entries of an example besides image and label, in the order of the images."""
+        return {} if self.captions is None else {"caption": self.captions}
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        return (*super().entries, *self.others)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -151,7 +164,8 @@ class ImageSource(Source):
         name = self.names[index]
         image = open_image(self.files, name, decode=True)
         example = {"data": self.fit(image, f"{self.name}/{name}")}
-        return example if self.labels is None else {**example, "label": int(self.labels[index])}
+        label = {} if self.labels is None else {"label": int(self.labels[index])}
+        return example | label | {name: values[index] for name, values in self.others.items()}
 
 
 def open_image(files: Files, name: str, decode: bool = False) -> Image.Image:
