@@ -23,9 +23,10 @@ import numpy as np
 
 import score_sde as ss
 from score_sde import box
-from score_sde.evaluation import AccuracyPerLevel, BitsPerDim, HeldOutLoss, Subject, evaluate, examples
+from score_sde.evaluation import AccuracyPerLevel, Agreement, BitsPerDim, HeldOutLoss, Subject, evaluate, examples
 from score_sde.experiment import Figure, Run, pack
 from score_sde.experiment.card import write_card
+from score_sde.objects import import_object
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = ROOT / "runs" / "box"
@@ -106,6 +107,27 @@ def held_out_loss(run: Run, command: str) -> Figures:
     return {"held-out loss": _figure(found["mean"], f"± {found['standard_error']:.4f}", command)}
 
 
+def of_conditions(run: Run, command: str) -> Figures:
+    """The share of samples that agree with what they are told, on held-out examples, as the config's judge decides: with the
+    config's guidance, without, and told what another example is.
+    """
+    told = run.config.measures.agreement
+    source = run.source("test")
+    images = ss.data.Subset(source, np.linspace(0, len(source) - 1, min(512, len(source))).astype(int))
+    subject = Subject(run.model, run.scaling, run.experiment.conditions)
+    scale = 1.0 if run.config.guidance is None else run.config.guidance.scale
+    settings = {f"at scale {scale:g}": (scale, False), "at scale 1": (1.0, False), "shuffled": (scale, True)}
+    found = {}
+    for name, (w, shuffled) in settings.items():
+        measure = Agreement(
+            import_object(told.judge), scale=w, shuffled=shuffled, first=None, sampler=run.experiment.sampler
+        )
+        value = evaluate(subject, {"agreement": measure}, examples(images, 128), jax.random.key(2))["agreement"]
+        about = f"± {value['standard_error']:.3f}, {len(images)} held-out conditions"
+        found[f"agreement {name}"] = _figure(value["mean"], about, command)
+    return found
+
+
 def of_fashion(run: Run, command: str) -> Figures:
     """Bits/dim; the figures of samples are those of experiments/fashion_mnist."""
     return bits_per_dim(run, command, 250)
@@ -150,6 +172,13 @@ MODELS = {
     ),
     "fashion_mnist_judge": Model(
         "fashion_mnist_judge", "Classifier of clean Fashion-MNIST", "Judges samples.", FASHION, of_classifier
+    ),
+    "shapes": Model(
+        "conditional/shapes",
+        "Shapes from a caption",
+        "Told a caption, such as 'a small red circle at the top left', or none.",
+        ("shapes, 32 x 32, drawn by a formula (score_sde/data/sources/shapes.py)", "Apache-2.0"),
+        of_conditions,
     ),
     "photo_patches": Model(
         "photo_patches", "Photo patches", "Unconditional, a prior for inverse problems.", PHOTOS, held_out_loss
