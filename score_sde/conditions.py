@@ -183,7 +183,7 @@ class Conditions:
         if leaf.made is not None:
             if keys is None:
                 raise ValueError(f"condition {name!r} is made from pictures with a random key for each; give keys")
-            return jax.vmap(leaf.made)(for_each(keys, Purpose.MADE), examples[key])
+            return _each_made(leaf.made, keys, examples[key])
         return examples[key] if leaf.encoder is None else leaf.encoder(examples[key])
 
     def _dropped(self, name: str, values: Array, keys: Key[Array, "batch"]) -> Array:
@@ -199,6 +199,12 @@ class Conditions:
 
 
 pytree.register(Conditions, static_unless_told=False)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _each_made(made: Callable, keys: Key[Array, "batch"], pictures: Array) -> Array:
+    """Compiled once, also for callers outside of jit."""
+    return jax.vmap(made)(for_each(keys, Purpose.MADE), pictures)
 
 
 def filled(values: Array, null: Any, where: Any, name: str = "") -> Array:

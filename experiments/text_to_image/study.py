@@ -25,7 +25,7 @@ import numpy as np
 import score_sde as ss
 from score_sde import plots
 from score_sde.data import Subset
-from score_sde.data.source import ArraySource
+from score_sde.data.source import ArraySource, spread
 from score_sde.evaluation import Agreement, Subject, evaluate, examples
 from score_sde.experiment import Run
 from score_sde.interop import read_config
@@ -91,13 +91,13 @@ def variety(run: Run, images: Any, scale: float) -> float:
 def held_out(run: Run) -> Any:
     """At most N held-out pictures, evenly over the combinations."""
     source = run.source("test")
-    return Subset(source, np.linspace(0, len(source) - 1, min(N, len(source))).astype(int))
+    return Subset(source, spread(min(N, len(source)), len(source)))
 
 
 def in_other_words(run: Run, data: str) -> Any:
     """The same combinations in another wording."""
     plain: ArraySource = ss.data.sources.open_source(data, "test")
-    rows = np.linspace(0, len(plain) - 1, min(N, len(plain))).astype(int)
+    rows = spread(min(N, len(plain)), len(plain))
     captions = [reworded(data, str(caption)) for caption in plain.others["caption"][rows]]
     others = {name: values[rows] for name, values in plain.others.items()}
     source = ArraySource(data, plain.data[rows], others={**others, "caption": np.array(captions)})

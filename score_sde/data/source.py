@@ -176,6 +176,11 @@ def take(source: Any, indices: Int[np.ndarray, "n"]) -> Examples:
     return source.take(indices) if hasattr(source, "take") else stack([source[int(i)] for i in indices])
 
 
+def spread(n: int, length: int) -> Int[np.ndarray, "n"]:
+    """n of ``length`` indices, evenly over all, since neighbours in the data are often alike; in turn if n is larger."""
+    return np.arange(n) * length // n if n <= length else np.arange(n) % length
+
+
 class Derived(Source):
     """A source that reads another, with its properties."""
 

@@ -15,6 +15,7 @@ from score_sde import checkpoints, evaluation, likelihood
 from score_sde.conditions import Condition
 from score_sde.data import DataScaling, Source
 from score_sde.data.batches import take
+from score_sde.data.source import spread
 from score_sde.evaluation import Evaluator, References, Stream, Subject
 from score_sde.experiment.card import Card
 from score_sde.experiment.experiment import Experiment
@@ -121,13 +122,13 @@ class Run:
 
     def usual_condition(self, n: int) -> Condition:
         """What n samples are told unless said otherwise: each class in turn, or, where the model is told more than classes,
-        the conditions of held-out examples in turn.
+        the conditions of held-out examples.
         """
         leaves = self.experiment.conditions.leaves.values()
         if all(leaf.classes is not None or leaf.between is not None for leaf in leaves):
             return self.some_labels(n)
         source = self.source(self.experiment.evaluation.split)
-        return self.condition_of(take(source, np.arange(n) % len(source)))
+        return self.condition_of(take(source, spread(n, len(source))))
 
     def prompted(self, prompts: Sequence[str], n: int) -> Condition:
         """The condition of n samples of these captions in turn."""
