@@ -33,15 +33,12 @@ class LowResolution(Control):
 
     def __post_init__(self):
         super().__post_init__()
-        require(
-            self.factor >= 1 and all(n % self.factor == 0 for n in self.shape[:2]),
-            f"factor = {self.factor} for a picture of {self.shape[:2]}; it must divide both sides",
-        )
+        lower(self.shape, self.factor)
         check_noise(self.noise)
 
     @property
     def form(self) -> tuple[int, ...]:
-        return (self.shape[0] // self.factor, self.shape[1] // self.factor, self.shape[2])
+        return lower(self.shape, self.factor)
 
     def of(self, key: Key[Array, ""], x: Float[Array, "h w c"]) -> Float[Array, "..."]:
         return noisy(key, DOWN[self.kernel](self.shape, self.factor).apply(2 * x - 1), self.noise)
@@ -63,6 +60,16 @@ class NoiseLevel(Control):
 
     def of(self, key: Key[Array, ""], x: Float[Array, "h w c"]) -> Float[Array, ""]:
         return _level(key, self.noise)
+
+
+def lower(shape: tuple[int, ...], factor: int) -> tuple[int, ...]:
+    """The shape of the low resolution; a ValueError unless the factor divides both sides."""
+    height, width, channels = shape
+    require(
+        factor >= 1 and height % factor == 0 and width % factor == 0,
+        f"factor = {factor} for a picture of {(height, width)}; it must divide both sides",
+    )
+    return height // factor, width // factor, channels
 
 
 def noisy(key: Key[Array, ""], y: Float[Array, "..."], noise: tuple[float, float]) -> Float[Array, "..."]:

@@ -21,7 +21,7 @@ from score_sde.control.degradation.compression import BLOCK, compressed
 from score_sde.control.degradation.kernels import filtered, sinc
 from score_sde.control.degradation.passes import EVENLY, MILD, ONCE, TWICE, Pass, any_size, cutoff, one_of
 from score_sde.control.degradation.resizing import resized
-from score_sde.control.low_resolution import check_noise, noisy
+from score_sde.control.low_resolution import check_noise, lower, noisy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +45,7 @@ class Degraded(Control):
 
     def __post_init__(self):
         super().__post_init__()
-        require(
-            self.factor >= 1 and all(n % self.factor == 0 for n in self.shape[:2]),
-            f"factor = {self.factor} for a picture of {self.shape[:2]}; it must divide both sides",
-        )
+        lower(self.shape, self.factor)
         require(self.shape[2] in (1, 3), f"shape = {self.shape}; allowed: 1 channel (grey) or 3 (red, green, blue)")
         require(0 <= self.ring <= 1, f"ring = {self.ring}; allowed: a probability, 0 to 1")
         check_noise(self.noise)
@@ -62,7 +59,7 @@ class Degraded(Control):
 
     @property
     def form(self) -> tuple[int, ...]:
-        return (self.shape[0] // self.factor, self.shape[1] // self.factor, self.shape[2])
+        return lower(self.shape, self.factor)
 
     def of(self, key: Key[Array, ""], x: Float[Array, "h w c"]) -> Float[Array, "..."]:
         low = jnp.array(self.form[:2])
