@@ -47,8 +47,8 @@ def text(cell: dict) -> str:
     return "".join(cell["source"])
 
 
-def test_there_are_seven():
-    assert [path.name[:3] for path in NOTEBOOKS] == ["01_", "02_", "03_", "04_", "05_", "06_", "09_"]
+def test_there_are_eight():
+    assert [path.name[:3] for path in NOTEBOOKS] == ["01_", "02_", "03_", "04_", "05_", "06_", "07_", "09_"]
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -105,7 +105,8 @@ def test_the_guard_guards(guarded, code, words):
 
 
 SLOW = dict.fromkeys(
-    ("03_likelihood", "05_from_score_sde", "06_inverse_problems", "09_few_steps"), pytest.mark.slow
+    ("03_likelihood", "05_from_score_sde", "06_inverse_problems", "07_text_and_control", "09_few_steps"),
+    pytest.mark.slow,
 )  # their parts have tests of their own
 
 

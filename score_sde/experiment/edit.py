@@ -78,7 +78,7 @@ def edited_by(
     run: Run, original: np.ndarray, condition: Condition, strength: float, mask: Bool[np.ndarray, "h w 1"] | None
 ) -> np.ndarray:
     """The pictures after the edit, in the form of the data; not those that a sampler failed for, which raise an error."""
-    x, key = run.scaling.forward(original), jax.random.key(run.config.seed)
+    x, key = run.from_images(original), jax.random.key(run.config.seed)
     leaf = _hiding_leaf(run)
     if mask is not None and leaf is not None:
         low, high = run.scaling.range

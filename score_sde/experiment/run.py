@@ -17,6 +17,7 @@ from score_sde.data import DataScaling, Source
 from score_sde.data.batches import take
 from score_sde.data.source import spread
 from score_sde.evaluation import Evaluator, References, Stream, Subject
+from score_sde.evaluation.unit_range import in_model_space
 from score_sde.experiment.card import Card
 from score_sde.experiment.experiment import Experiment
 from score_sde.flow_map import Drawable
@@ -207,6 +208,10 @@ class Run:
         )
         settings = {name: repr(self.config[name]) for name in ("sampler", "guidance")}
         return dataclasses.replace(stream, about={**stream.about, **settings})
+
+    def from_images(self, images: Images) -> Shaped[Array, "n ..."]:
+        """Data in model space, levels in the middle of their cells if the model is of dequantised ones."""
+        return in_model_space(self.scaling, jnp.asarray(self._data(images)))
 
     def to_images(self, x: Shaped[Array | np.ndarray, "..."]) -> Shaped[Array, "..."]:
         """Map model space to data space: levels as bytes for images, numbers for continuous data."""

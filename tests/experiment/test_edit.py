@@ -24,7 +24,10 @@ TEXT = {"text": {"key": "caption", "text": {"name": "words", "length": 12}, "dro
 
 @pytest.fixture(scope="module")
 def told_a_text(tmp_path_factory):
-    return ss.train({**SMALL, "data": {"name": "shapes"}, "conditions": TEXT}, tmp_path_factory.mktemp("text") / "run")
+    levels = {"scaling": {"dequantize": True}}
+    return ss.train(
+        {**SMALL, **levels, "data": {"name": "shapes"}, "conditions": TEXT}, tmp_path_factory.mktemp("text") / "run"
+    )
 
 
 @pytest.fixture(scope="module")
