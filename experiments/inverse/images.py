@@ -29,7 +29,7 @@ from score_sde.samplers import Samples, dpm_solver
 
 HERE = Path(__file__).parent
 STATE, RESULTS = HERE.parents[1] / "runs" / "inverse_images", HERE / "images.json"
-IMAGES, DRAWS, STEPS, STD = 16, 4, 25, 0.1
+IMAGES, DRAWS, STEPS, STD = 8, 4, 25, 0.1
 I = ss.inverse
 SHOWN = ("PSNR of the mean", "PSNR of a draw", "SSIM of a draw", "residual²/std²", "spread")
 
