@@ -31,7 +31,7 @@ HERE = Path(__file__).parent
 STATE, RESULTS = HERE.parents[1] / "runs" / "inverse_images", HERE / "images.json"
 IMAGES, DRAWS, STEPS, STD = 8, 4, 25, 0.1
 I = ss.inverse
-SHOWN = ("PSNR of the mean", "PSNR of a draw", "SSIM of a draw", "residual²/std²", "spread")
+SHOWN = ("psnr of the mean", "psnr of a draw", "ssim of a draw", "residual²/std²", "spread")
 
 COLOUR, GREY = (32, 32, 3), (28, 28, 1)
 TASKS = {
@@ -145,7 +145,7 @@ def table() -> None:
             lines += ["", f"## {name}: {task}", "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
             for title, row in rows.items():
                 if "refused" not in row:
-                    quality = [f"{row[key]:.3f}" if key.startswith("SSIM") else f"{row[key]:.2f}" for key in SHOWN]
+                    quality = [f"{row[key]:.3f}" if key.startswith("ssim") else f"{row[key]:.2f}" for key in SHOWN]
                     cost = [f"{row['evaluations']:.0f}", f"{row['seconds of a draw']:.2g}", f"{row['failed']:.0f}"]
                     lines.append(f"| {' | '.join([title, *quality, *cost])} |")
     (HERE / "images.md").write_text("\n".join(lines) + "\n")
