@@ -133,7 +133,7 @@ def _prompts(given: str | None) -> list[str]:
     """The lines of a file that are not empty, or the one caption itself."""
     if given is None:
         return []
-    if not Path(given).is_file():
+    if not os.path.isfile(given):  # also of what is too long for a path
         if given.endswith(".txt"):
             raise ValueError(
                 f"--prompts={given}: there is no such file; give a file with one caption a line, or a caption"

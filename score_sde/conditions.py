@@ -41,8 +41,8 @@ class Leaf:
     encoder    a function from the entries (batch, ...) to the leaf. Its arrays are frozen
     text       an encoder of captions (``score_sde.text``): the entry is an array of strings, which it encodes when the
                source is read. The null value is that of the empty caption
-    made       a function (key, picture) -> leaf of ``score_sde.control``, for one example: an image that is made from the
-               picture itself, such as its edges. The key is the example's, the same for all leaves
+    made       a ``Control`` of ``score_sde.control``: an image that is made from the picture itself, such as its edges,
+               with the key of the example, which is the same for all leaves
     """
 
     key: str | None = dataclasses.field(default=None, metadata={"static": True})
@@ -61,6 +61,11 @@ class Leaf:
         require(
             self.between is None or (self.between[0] <= self.between[1] and self.null is not None),
             f"between = {self.between} with null = {self.null}; allowed: (low, high), and a null value beside it",
+        )
+        others = [name for name in ("encoder", "text", "classes", "between") if getattr(self, name) is not None]
+        require(
+            self.made is None or not others,
+            f"made beside {', '.join(others)}: an image that is made from the picture is nothing else; leave one out",
         )
         require(
             self.classes is None or self.null is None or self.null == self.classes,
@@ -112,13 +117,20 @@ class Conditions:
         """The entries of an example used by the leaves; with ``spatial``, only by spatial leaves."""
         own = {name: leaf for name, leaf in self.leaves.items() if leaf.between is None}
         found = [leaf.entry(name) for name, leaf in own.items() if leaf.spatial or not spatial]
-        return tuple(dict.fromkeys(found))
+        return tuple(entry for entry in dict.fromkeys(found) if not (spatial and entry == "data"))
 
     def of(self, examples: Mapping[str, Any], keys: Key[Array, "batch"] | None = None) -> Condition:
         """The condition of a batch of examples; None without leaves. ``keys``: of the examples, for leaves that are made."""
         if not self.leaves:
             return None
         return {name: self._encoded(name, examples, keys) for name in self.leaves}
+
+    def made_of(self, examples: Mapping[str, Any], keys: Key[Array, "batch"]) -> dict[str, Array]:
+        """The leaves that are made from what the examples have."""
+        made = {name: leaf for name, leaf in self.leaves.items() if leaf.made is not None}
+        return {
+            name: self._encoded(name, examples, keys) for name, leaf in made.items() if leaf.entry(name) in examples
+        }
 
     def dropped(self, condition: Condition, keys: Key[Array, "batch"]) -> Condition:
         """The condition of training examples, with null values in a random fraction of them (Ho & Salimans 2021), and with
@@ -151,8 +163,8 @@ class Conditions:
     def _made(self, name: str, n: int, value: Any) -> Array:
         leaf = self.leaves[name]
         if value is None:
-            if leaf.empty is None:
-                raise ValueError(f"condition {name!r} has no null value: give {name}=...")
+            if leaf.empty is None or (leaf.made is not None and leaf.dropout == 0):
+                raise ValueError(f"condition {name!r} has no null value that training has seen: give {name}=...")
             form = np.shape(leaf.empty) if leaf.made is None else leaf.made.form
             return jnp.broadcast_to(jnp.asarray(leaf.empty), (n, *form))
         rows = [value] * n if np.isscalar(value) or np.ndim(value) == 0 else value

@@ -32,6 +32,8 @@ class Purpose(IntEnum):
     MADE = 7  # leaves of a condition that are made from the picture
 
 
+OF_CONDITIONS = 0xC0ED
+"""Folded into the key of an evaluation before the examples' indices, for leaves that are made: samples have those keys."""
 INITIALISATION = 0x1217  # also the key of step 4631, but examples fold that twice more: no draw is shared
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 import score_sde as ss
 from score_sde import box
-from score_sde.data.source import spread
+from score_sde.data.source import mixed
 from score_sde.evaluation import AccuracyPerLevel, Agreement, BitsPerDim, HeldOutLoss, Subject, evaluate, examples
 from score_sde.experiment import Figure, Run, pack
 from score_sde.experiment.card import write_card
@@ -114,7 +114,7 @@ def of_conditions(run: Run, command: str) -> Figures:
     """
     told = run.config.measures.agreement
     source = run.source("test")
-    images = ss.data.Subset(source, spread(min(512, len(source)), len(source)))
+    images = ss.data.Subset(source, mixed(min(512, len(source)), len(source)))
     subject = Subject(run.model, run.scaling, run.experiment.conditions)
     scale = 1.0 if run.config.guidance is None else run.config.guidance.scale
     settings = {f"at scale {scale:g}": (scale, False), "at scale 1": (1.0, False), "shuffled": (scale, True)}

@@ -5,9 +5,9 @@
     python main.py --config=configs/conditional/super_resolution.py --workdir=runs/super_resolution
     python main.py --config=configs/conditional/kanji.py --workdir=runs/kanji
     python main.py --config=configs/conditional/identity.py --workdir=runs/identity
-    python experiments/control/study.py edges | super_resolution | identity          into results.json
-
     python experiments/control/study.py edges | super_resolution | identity     into results.json
+
+edges              F1 between the edges of a picture and those that were told, pixel by pixel, beside what pictures of its
                    class, noisy and blurred ones reach
 super_resolution   the distance of D x̂ from what was told, and the PSNR of the mean of 16 draws beside that of the exact
                    posterior of a Gaussian with the mean and covariance of the training images
@@ -124,7 +124,7 @@ def psnr_of(x: np.ndarray, x0: np.ndarray) -> tuple[float, float]:
 
 
 def of_identities(run: Run) -> dict[str, Any]:
-    """Top-1 of all 500 characters; with the identity of another, and without keypoints."""
+    """Top-1 of all 500 characters, and with all that another was told."""
     images = run.source("test")
     told = {name: agreement(run, images, kanji.agrees, name == "shuffled") for name in ("identity", "shuffled")}
     batch = images.take(np.arange(64))

@@ -25,7 +25,7 @@ import numpy as np
 import score_sde as ss
 from score_sde import plots
 from score_sde.data import Subset
-from score_sde.data.source import ArraySource, spread
+from score_sde.data.source import ArraySource, mixed
 from score_sde.evaluation import Agreement, Subject, evaluate, examples
 from score_sde.experiment import Run
 from score_sde.interop import read_config
@@ -84,20 +84,20 @@ def variety(run: Run, images: Any, scale: float) -> float:
         model, jax.random.key(1), len(told["text"]), run.shape, condition=told, steps=19, order=2
     )
     x = np.asarray(out.x).reshape(len(captions), EACH, -1)
-    real = np.asarray(run.scaling.forward(images.take(np.arange(len(images)))["data"])).reshape(len(images), -1)
+    real = np.asarray(run.from_images(images.take(np.arange(len(images)))["data"])).reshape(len(images), -1)
     return float(np.sqrt(x.var(axis=1, ddof=1).mean() / real.var(axis=0).mean()))
 
 
 def held_out(run: Run) -> Any:
     """At most N held-out pictures, evenly over the combinations."""
     source = run.source("test")
-    return Subset(source, spread(min(N, len(source)), len(source)))
+    return Subset(source, mixed(min(N, len(source)), len(source)))
 
 
 def in_other_words(run: Run, data: str) -> Any:
     """The same combinations in another wording."""
     plain: ArraySource = ss.data.sources.open_source(data, "test")
-    rows = spread(min(N, len(plain)), len(plain))
+    rows = mixed(min(N, len(plain)), len(plain))
     captions = [reworded(data, str(caption)) for caption in plain.others["caption"][rows]]
     others = {name: values[rows] for name, values in plain.others.items()}
     source = ArraySource(data, plain.data[rows], others={**others, "caption": np.array(captions)})

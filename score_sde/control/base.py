@@ -1,9 +1,8 @@
 """What is made from a picture to tell a network: the interface of the room."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
@@ -24,7 +23,6 @@ class Control:
 
     shape: tuple[int, ...]
     levels: int | None = 256
-    range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
 
     def __post_init__(self):
         require(len(self.shape) == 3, f"shape = {self.shape}; a control image is made from (height, width, channels)")
@@ -33,6 +31,11 @@ class Control:
     def form(self) -> tuple[int, ...]:
         """The shape of the control image."""
         raise NotImplementedError
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Its smallest and its largest value."""
+        return -1.0, 1.0
 
     def of(self, key: Key[Array, ""], x: Float[Array, "h w c"]) -> Float[Array, "..."]:
         """The control image."""
@@ -53,13 +56,13 @@ class Control:
             images.shape[1:] == self.form,
             f"condition {name} has shape {images.shape}; needed: (n, {', '.join(map(str, self.form))}), one for each sample",
         )
-        if not isinstance(images, jax.core.Tracer):
-            found = (float(np.min(images)), float(np.max(images))) if images.size else (low, high)
-            require(
-                low - 1e-3 <= found[0] and found[1] <= high + 1e-3,
-                f"condition {name} has values from {found[0]:.4g} to {found[1]:.4g}; needed: from {low:g} to {high:g}"
-                + (" (divide bytes by 255)" if found[1] > 2 else ""),
-            )
+        least, most = (float(end(images)) if images.size else low for end in (np.min, np.max))
+        advice = "x / 255" if low == 0 else "x / 127.5 - 1"
+        require(
+            low - 1e-3 <= least and most <= high + 1e-3,
+            f"condition {name} has values from {least:.4g} to {most:.4g}; needed: from {low:g} to {high:g}"
+            + (f" (of bytes: {advice})" if most > 10 else ""),
+        )
         return jnp.asarray(images, jnp.float32)
 
 

@@ -8,7 +8,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -28,12 +27,15 @@ class Edges(Control):
     std: float = 1.0
     low: float = 0.1
     high: float = 0.2
-    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def __post_init__(self):
         super().__post_init__()
         require(self.std > 0, f"std = {self.std}; allowed: above 0, in pixels")
         require(0 < self.low <= self.high, f"low = {self.low}, high = {self.high}; allowed: 0 < low <= high")
+
+    @property
+    def range(self) -> tuple[float, float]:
+        return 0.0, 1.0
 
     @property
     def form(self) -> tuple[int, ...]:
@@ -115,7 +117,7 @@ def edge_f1(found: Bool[np.ndarray, "n h w"], wanted: Bool[np.ndarray, "n h w"])
 
 
 def agrees(samples: np.ndarray, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """For ``evaluation.Agreement``: F1 between the edges of each sample (bytes) and those of its example."""
+    """For ``evaluation.Agreement`` and default options: F1 between the edges of each sample (bytes) and of its example."""
     found, wanted = (np.asarray(_of_all(jnp.asarray(x))) for x in (samples, examples["data"]))
     return {"all": edge_f1(found, wanted)}
 

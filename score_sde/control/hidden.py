@@ -4,7 +4,6 @@ condition = [m, (1 − m) x],      m = 1 where the picture is to be painted, x i
 """
 
 import dataclasses
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +25,6 @@ class Hidden(Control):
     box: float = 0.4
     outside: float = 0.2
     strokes: float = 0.4
-    range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
 
     def __post_init__(self):
         super().__post_init__()

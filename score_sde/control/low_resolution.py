@@ -8,7 +8,7 @@ augmentation"; SR3): at sampling s is free.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -29,12 +29,15 @@ class LowResolution(Control):
     factor: int = 4
     kernel: Literal["average", "bicubic"] = "average"
     noise: tuple[float, float] = (0.0, 0.0)
-    range: ClassVar[tuple[float, float]] = (-4.0, 4.0)
 
     def __post_init__(self):
         super().__post_init__()
         lower(self.shape, self.factor)
         check_noise(self.noise)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        return noisy_range(self.noise)
 
     @property
     def form(self) -> tuple[int, ...]:
@@ -49,10 +52,13 @@ class NoiseLevel(Control):
     """The number s of an example whose low resolution has this ``noise``."""
 
     noise: tuple[float, float] = (0.0, 0.0)
-    range: ClassVar[tuple[float, float]] = (0.0, np.inf)
 
     def __post_init__(self):
         check_noise(self.noise)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        return 0.0, np.inf
 
     @property
     def form(self) -> tuple[int, ...]:
@@ -79,6 +85,23 @@ def noisy(key: Key[Array, ""], y: Float[Array, "..."], noise: tuple[float, float
     return y + _level(key, noise) * jax.random.normal(jax.random.fold_in(key, 1), y.shape, y.dtype)
 
 
+def noisy_range(noise: tuple[float, float]) -> tuple[float, float]:
+    """That of pictures from −1 to 1 with such noise, but for one draw in 10^8."""
+    return -1 - 6 * noise[1], 1 + 6 * noise[1]
+
+
+def check_told(controls: Mapping[str, Control]) -> None:
+    """Raise a ValueError unless each level of noise that is told is that of some picture."""
+    noise = {name: control.noise for name, control in controls.items() if hasattr(control, "noise")}
+    for name, control in controls.items():
+        others = [value for other, value in noise.items() if other != name]
+        if isinstance(control, NoiseLevel) and control.noise not in others:
+            raise ValueError(
+                f"conditions.{name} tells the level of noise from the range {control.noise}, but the pictures with noise "
+                f"have {', '.join(map(str, others)) or 'none'}; give both the same"
+            )
+
+
 def _level(key: Key[Array, ""], noise: tuple[float, float]) -> Float[Array, ""]:
     return jax.random.uniform(jax.random.fold_in(key, 0), minval=noise[0], maxval=noise[1])
 
@@ -91,8 +114,8 @@ def check_noise(noise: tuple[float, float]) -> None:
 
 
 def agrees(samples: np.ndarray, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """For ``evaluation.Agreement``: whether the root mean square of D x̂ − D x is at most ``CLOSE``, and that number itself,
-    for pictures in bytes, whose range is then from −1 to 1, at a quarter of the size.
+    """For ``evaluation.Agreement`` and the default options: whether the root mean square of D x̂ − D x is at most ``CLOSE``,
+    and that number itself, for pictures in bytes, whose range is then from −1 to 1.
     """
     control = LowResolution(samples.shape[1:])
     key = jax.random.key(0)

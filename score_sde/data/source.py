@@ -176,9 +176,11 @@ def take(source: Any, indices: Int[np.ndarray, "n"]) -> Examples:
     return source.take(indices) if hasattr(source, "take") else stack([source[int(i)] for i in indices])
 
 
-def spread(n: int, length: int) -> Int[np.ndarray, "n"]:
-    """n of ``length`` indices, evenly over all, since neighbours in the data are often alike; in turn if n is larger."""
-    return np.arange(n) * length // n if n <= length else np.arange(n) % length
+def mixed(n: int, length: int) -> Int[np.ndarray, "n"]:
+    """The first n of ``length`` indices in a random order that is always the same, since neighbours in the data are often
+    alike; from the beginning again where n is larger.
+    """
+    return np.random.default_rng(0).permutation(length)[np.arange(n) % length]
 
 
 class Derived(Source):

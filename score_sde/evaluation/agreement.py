@@ -41,6 +41,7 @@ class Agreement(PerExample):
         condition = subject.condition(batch, key)
         require(condition is not None, "agreement is that with a condition, and the model is told none")
         index = jnp.asarray(batch["index"])
+        require(not self.shuffled or len(index) > 1, "shuffled = True needs two examples or more in a batch")
         told = _of_others(condition) if self.shuffled else condition
         model = subject.model
         if self.scale != 1.0:

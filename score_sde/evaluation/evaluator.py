@@ -20,13 +20,14 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 from score_sde.conditions import Condition, Conditions
 from score_sde.data.scaling import DataScaling
-from score_sde.randomness import keys_of
+from score_sde.randomness import OF_CONDITIONS, keys_of
 
 State = dict[str, np.ndarray]
 Batch = Mapping[str, Any]
@@ -45,8 +46,9 @@ class Subject:
     loss: Callable[[Any, Batch, Key[Array, "batch"]], Float[Array, "batch"]] | None = None
 
     def condition(self, batch: Batch, key: Key[Array, ""]) -> Condition:
-        """The condition of a batch with ``index``, whose example i has the key fold_in(key, i)."""
-        return self.conditions.of(batch, keys_of(key, jnp.asarray(batch["index"])))
+        """The condition of a batch with ``index``; what is made of example i depends on (key, i)."""
+        keys = keys_of(jax.random.fold_in(key, OF_CONDITIONS), jnp.asarray(batch["index"]))
+        return self.conditions.of(batch, keys)
 
 
 @runtime_checkable

@@ -28,7 +28,7 @@ from score_sde.experiment.run import Run
 from score_sde.files import written_whole
 from score_sde.inverse.operators import box_mask, outpainting_mask
 
-SHOWN = 40
+SHOWN, AT_ONCE = 40, 1000
 MASKS = {"box": box_mask, "outside": outpainting_mask}
 
 
@@ -44,7 +44,8 @@ def edit(
     n: int | None = None,
     folder: str = "edit",
 ) -> Path:
-    """Edit ``images`` (a file, a folder or a source; the first n), each with the prompts in turn, or to the class ``label``.
+    """Edit ``images`` (a file, a folder or a source; the first n), by the prompts in turn, to the class ``label``, or both.
+    The sampler is a multistep method with 20 steps, whatever the config's.
 
     strength    above 0, little, to 1, everything; by default 0.6, and 1 with a mask
     mask        a picture that is white where it is to be painted; or "box:SIZE", a square in the middle, or "outside:SIZE",
@@ -56,17 +57,20 @@ def edit(
     for step in steps_of(experiment, workdir):
         run, file = loaded(workdir, experiment, step, "edit"), workdir / folder / f"{step}.npz"
         source = pictures(run, images)
-        count = min(n or max(len(source), len(prompts)), experiment.evaluation.samples)
+        count = n or max(len(source), len(prompts))
+        if count > AT_ONCE:
+            raise ValueError(f"{count} pictures at once; allowed: up to {AT_ONCE}. Give --num_samples, or fewer images")
         original = take(source, np.arange(count) % len(source))["data"]
         where = None if mask is None else mask_of(mask, run)
-        condition = run.prompted(prompts, count) if prompts else _of_class(run, label, count)
+        condition = told(run, original, prompts, label, where)
         chosen = (0.6 if where is None else 1.0) if strength is None else strength
         edited = edited_by(run, original, condition, chosen, where)
         if jax.process_index() == 0:
             arrays = {"original": original, "edited": edited} | ({} if where is None else {"mask": where})
             with written_whole(file) as part, part.open("wb") as stream:
                 np.savez(stream, **arrays)  # type: ignore[arg-type]
-            seen = original if where is None else np.where(where, 255, original).astype(original.dtype)
+            white = (run.scaling.levels or 256) - 1
+            seen = original if where is None else np.where(where, white, original).astype(original.dtype)
             both = {"before": seen[:SHOWN], "after": edited[:SHOWN]}
             with written_whole(file.with_suffix(".png")) as part:
                 plots.image_grids(both, run.scaling.levels, columns=min(8, count), path=part)
@@ -74,16 +78,30 @@ def edit(
     return file
 
 
+def told(
+    run: Run, original: np.ndarray, prompts: Sequence[str], label: int | None, mask: Bool[np.ndarray, "h w 1"] | None
+) -> Condition:
+    """Prompts and label; and what is made from pictures, from these: an edit keeps the edges that the model is told."""
+    n, conditions = len(original), run.experiment.conditions
+    values: dict[str, Any] = conditions.made_of({"data": original}, run.keys(n))
+    for name, leaf in conditions.leaves.items():
+        if mask is not None and isinstance(leaf.made, Hidden):
+            x = jax.vmap(leaf.made.unit)(jnp.asarray(original))
+            values[name] = jax.vmap(lambda x: hidden(x, jnp.asarray(mask[..., 0])))(x)
+    guiding = run.experiment.guiding_leaf
+    if label is not None and guiding is None:
+        values["label"] = label
+    condition = run.prompted(prompts, n, **values) if prompts else run.condition(n, **values)
+    if label is not None and guiding is not None:
+        condition = {**(condition or {}), guiding: jnp.full(n, label)}
+    return condition
+
+
 def edited_by(
     run: Run, original: np.ndarray, condition: Condition, strength: float, mask: Bool[np.ndarray, "h w 1"] | None
 ) -> np.ndarray:
     """The pictures after the edit, in the form of the data; not those that a sampler failed for, which raise an error."""
     x, key = run.from_images(original), jax.random.key(run.config.seed)
-    leaf = _hiding_leaf(run)
-    if mask is not None and leaf is not None:
-        low, high = run.scaling.range
-        rest = jax.vmap(lambda x: hidden(x, jnp.asarray(mask[..., 0])))((x - low) / (high - low))
-        condition = {**(condition or run.condition(len(x))), leaf: rest}
     model = run.guided(condition)
     if not isinstance(model, Denoiser):
         raise ValueError(
@@ -107,17 +125,7 @@ def mask_of(text: str, run: Run) -> Bool[np.ndarray, "h w 1"]:
         raise ValueError(
             f'mask = {text!r}; give a picture, white where it is to be painted, or "box:SIZE", "outside:SIZE"'
         )
-    mask = opened(path, run.shape[0], 1) > 127
+    mask = opened(path, run, 1) > 127
     if not mask.any():
         raise ValueError(f"the mask {path} is black everywhere: nothing is to be painted. White is painted")
     return mask
-
-
-def _hiding_leaf(run: Run) -> str | None:
-    """The leaf that tells the model the rest of a picture."""
-    leaves = run.experiment.conditions.leaves
-    return next((name for name, leaf in leaves.items() if isinstance(leaf.made, Hidden)), None)
-
-
-def _of_class(run: Run, label: int | None, n: int) -> Condition:
-    return run.condition(n) if label is None else run.condition(n, label=label)

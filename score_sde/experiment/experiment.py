@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from score_sde import config as configs
 from score_sde.conditions import Condition, Conditions
 from score_sde.config.settings import Evaluation, Example, Logging
+from score_sde.control.low_resolution import check_told
 from score_sde.data import DataScaling, Source
 from score_sde.data.captioned import Captioned
 from score_sde.evaluation import PosteriorDraws, References
@@ -91,6 +92,7 @@ class Experiment:
                     f"config.conditions.{name}.null is missing: dropout = {leaf.dropout} needs the value that stands "
                     "for 'not told'; or set dropout = 0"
                 )
+        check_told({name: leaf.made for name, leaf in leaves.items() if leaf.made is not None})
         return Conditions(leaves)
 
     # The model and the task.

@@ -9,7 +9,7 @@ import numpy as np
 from score_sde import plots
 from score_sde.data import Source
 from score_sde.data.batches import take
-from score_sde.data.source import spread
+from score_sde.data.source import mixed
 from score_sde.devices import gathered
 from score_sde.evaluation import Subject
 from score_sde.experiment.experiment import Experiment
@@ -61,7 +61,7 @@ def preview(
     subject = Subject(model, experiment.scaling, experiment.conditions)
     for name, evaluator in (dict(task.evaluators()) | experiment.measures()).items():
         if hasattr(evaluator, "picture") or hasattr(evaluator, "numbers"):
-            batch = rows(source, spread(min(evaluator.first or len(source), len(source)), len(source)))
+            batch = rows(source, mixed(min(evaluator.first or len(source), len(source)), len(source)))
             with compiling(name.replace("_", " "), enabled=first):
                 values = jax.tree.map(np.asarray, evaluator.measure(subject, batch, key))
             result = evaluator.result(subject, values)

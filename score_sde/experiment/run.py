@@ -15,15 +15,18 @@ from score_sde import checkpoints, evaluation, likelihood
 from score_sde.conditions import Condition
 from score_sde.data import DataScaling, Source
 from score_sde.data.batches import take
-from score_sde.data.source import spread
+from score_sde.data.source import mixed
 from score_sde.evaluation import Evaluator, References, Stream, Subject
 from score_sde.evaluation.unit_range import in_model_space
 from score_sde.experiment.card import Card
 from score_sde.experiment.experiment import Experiment
 from score_sde.flow_map import Drawable
+from score_sde.randomness import OF_CONDITIONS, keys_of
 from score_sde.samplers import Samples
 from score_sde.training.measured import measured_loss
 
+AT_ONCE = 256
+"""The examples whose conditions are made at once."""
 Images = Shaped[Array | np.ndarray, "n ..."] | Sequence
 
 
@@ -79,9 +82,17 @@ class Run:
         return self.experiment.conditions.make(n, **values)
 
     def condition_of(self, examples: Mapping[str, Any], key: Key[Array, ""] | None = None) -> Condition:
-        """The condition of examples of the source. ``key``: for leaves that are made from pictures at random."""
+        """The condition of examples of the source. ``key``: for what is made at random; by default the seed's."""
+        n = len(next(iter(examples.values())))
+        keys, conditions = self.keys(n, key), self.experiment.conditions
+        parts = [slice(i, i + AT_ONCE) for i in range(0, n, AT_ONCE)]
+        made = [conditions.of({name: x[part] for name, x in examples.items()}, keys[part]) for part in parts]
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *made)
+
+    def keys(self, n: int, key: Key[Array, ""] | None = None) -> Key[Array, "n"]:
+        """Of n pictures, for what is made from them."""
         key = jax.random.key(self.config.seed) if key is None else key
-        return self.experiment.conditions.of(examples, jax.random.split(key, len(next(iter(examples.values())))))
+        return keys_of(jax.random.fold_in(key, OF_CONDITIONS), jnp.arange(n))
 
     def sample(
         self,
@@ -113,13 +124,10 @@ class Run:
         """A condition for n samples: each class in turn, other leaves null. None for an unconditional model, unless the
         config guides it by a classifier, which is told the classes of the data.
         """
-        conditions, guiding = self.experiment.conditions, self.experiment.guiding_leaf
+        conditions, guiding = self.experiment.conditions, self._guiding_labels(n)
         labels = {name: np.arange(n) % leaf.classes for name, leaf in conditions.leaves.items() if leaf.classes}
         condition = conditions.make(n, **labels)
-        classes = self.experiment.example.classes
-        if guiding is None or classes is None:
-            return condition
-        return {**(condition or {}), guiding: jnp.arange(n) % classes}
+        return {**(condition or {}), **guiding} or None
 
     def usual_condition(self, n: int) -> Condition:
         """What n samples are told unless said otherwise: each class in turn, or, where the model is told more than classes,
@@ -129,15 +137,20 @@ class Run:
         if all(leaf.classes is not None or leaf.between is not None for leaf in leaves):
             return self.some_labels(n)
         source = self.source(self.experiment.evaluation.split)
-        return self.condition_of(take(source, spread(n, len(source))))
+        return self.condition_of(take(source, mixed(n, len(source)))) | self._guiding_labels(n)
 
-    def prompted(self, prompts: Sequence[str], n: int) -> Condition:
-        """The condition of n samples of these captions in turn."""
+    def _guiding_labels(self, n: int) -> dict[str, Array]:
+        """Each class in turn under the name of the leaf that a classifier reads and the model lacks; empty without one."""
+        guiding, classes = self.experiment.guiding_leaf, self.experiment.example.classes
+        return {} if guiding is None or classes is None else {guiding: jnp.arange(n) % classes}
+
+    def prompted(self, prompts: Sequence[str], n: int, **values: Any) -> Condition:
+        """The condition of n samples of these captions in turn; ``values``: of other leaves."""
         texts = [name for name, leaf in self.experiment.conditions.leaves.items() if leaf.text is not None]
         if not texts:
             known = ", ".join(self.experiment.conditions.leaves) or "nothing"
             raise ValueError(f"prompts are for a model that is told a text; this one is told {known}")
-        return self.condition(n, **{texts[0]: [prompts[i % len(prompts)] for i in range(n)]})
+        return self.condition(n, **{texts[0]: [prompts[i % len(prompts)] for i in range(n)]}, **values)
 
     def log_likelihood(
         self, images: Images, key: Key[Array, ""], condition: Condition = None, **options: Any

@@ -59,7 +59,7 @@ def captioned(
         for place, (image, caption) in enumerate(zip(as_bytes(data, levels), captions, strict=True)):
             axes = figure.add_subplot(rows, columns, place + 1)
             axes.imshow(image, interpolation="nearest")
-            axes.set_xlabel("\n".join(textwrap.wrap(caption, 24)), fontsize=7)
+            axes.set_xlabel("\n".join(textwrap.wrap(caption, 24)), fontsize=7, parse_math=False)
             axes.set_xticks([])
             axes.set_yticks([])
     return save(figure, path)

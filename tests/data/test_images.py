@@ -367,12 +367,13 @@ def test_captions_are_texts_beside_the_images(folder):
     for i, name in enumerate(names[:-1]):
         (folder / name).with_suffix(".txt").write_text(f"picture {i}\nand more\n")
     with pytest.warns(UserWarning, match=f"1 of 12 images have no caption.*{names[-1]}"):
-        train = data.open_source("images", "train", path=folder, test_fraction=0.25)
+        train = data.open_source("images", "train", path=folder, test_fraction=0.25, captions=True)
     assert train.entries == ("label", "caption")
     with pytest.warns(UserWarning, match="have no caption"):
-        whole = data.open_source("images", path=folder, test_fraction=0)
+        whole = data.open_source("images", path=folder, test_fraction=0, captions=True)
     assert [str(c) for c in whole.take(np.arange(12))["caption"]] == [f"picture {i}" for i in range(11)] + [""]
     assert captions_of(train, "caption") == [str(example) for example in train.take(np.arange(len(train)))["caption"]]
     (folder / names[0]).with_suffix(".txt").write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(ValueError, match="is no text in UTF-8"):
-        data.open_source("images", path=folder)
+        data.open_source("images", path=folder, captions=True)
+    assert data.open_source("images", path=folder).entries == ("label",)

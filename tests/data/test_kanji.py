@@ -21,7 +21,7 @@ def test_the_characters_are_those_of_the_standard():
 
 @needs_fonts
 def test_characters_of_the_test_are_never_in_training():
-    train, test = source.kanji("train", 16), source.kanji("test", 16)
+    train, test = source.kanji("train", 28), source.kanji("test", 28)
     assert (len(train), len(test)) == (2 * 5855, 2 * 500)
     assert not set(train.others["character"]) & set(test.others["character"])
     assert set(train.others["caption"]) == {"gothic", "mincho"}
@@ -29,12 +29,12 @@ def test_characters_of_the_test_are_never_in_training():
 
 @needs_fonts
 def test_the_identity_is_that_of_the_gothic_picture_in_both_faces():
-    train = source.kanji("train", 16)
+    train = source.kanji("train", 28)
     first, second = np.split(train.others["identity"], 2)
     np.testing.assert_array_equal(first, second)
     np.testing.assert_allclose(first.mean(axis=0), 0, atol=1e-3)
     np.testing.assert_allclose(np.cov(first.T), np.eye(source.FEATURES), atol=1e-2)
-    one_face = source.kanji("train", 16, faces="mincho")
+    one_face = source.kanji("train", 28, faces="mincho")
     np.testing.assert_array_equal(one_face.data, train.data[5855:])
 
 

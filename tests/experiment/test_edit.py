@@ -9,6 +9,7 @@ from PIL import Image
 
 import score_sde as ss
 from score_sde import experiment
+from score_sde.data.source import mixed
 
 SMALL = {
     "denoiser": {"predicts": "noise"},
@@ -74,7 +75,9 @@ def test_a_sample_does_not_depend_on_the_prompts_of_its_neighbours(told_a_text):
 
 def test_samples_are_told_held_out_captions_unless_told_otherwise(told_a_text):
     source = told_a_text.source("test")
-    held_out = source.take(np.arange(5) * len(source) // 5)
+    held_out = source.take(mixed(5, len(source)))
+    np.testing.assert_array_equal(told_a_text.usual_condition(3)["text"], held_out["caption"][:3])
+    assert len({tuple(caption) for caption in held_out["caption"]}) > 2  # not all of one combination, as the first are
     np.testing.assert_array_equal(told_a_text.usual_condition(5)["text"], held_out["caption"])
 
 

@@ -4,11 +4,11 @@ Two passes (``passes``), then in one of two orders with equal probability
 
     resizing to the low resolution, sinc filter, JPEG        or        JPEG, resizing, sinc filter
 
-and rounding to 256 levels. All parameters depend on the example's key alone.
+and rounding to 256 levels. All parameters depend on the example's key alone. Two things differ: the
+original degrades pictures that it has sharpened, and places pixels by the scale that was drawn, not by the ratio of sizes.
 """
 
 import dataclasses
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from score_sde.control.degradation.compression import BLOCK, compressed
 from score_sde.control.degradation.kernels import filtered, sinc
 from score_sde.control.degradation.passes import EVENLY, MILD, ONCE, TWICE, Pass, any_size, cutoff, one_of
 from score_sde.control.degradation.resizing import resized
-from score_sde.control.low_resolution import check_noise, lower, noisy
+from score_sde.control.low_resolution import check_noise, lower, noisy, noisy_range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Degraded(Control):
     """(height/factor, width/factor, channels) in [−1, 1].
 
     mild        one pass with mild ranges in the place of Real-ESRGAN's two, which many find too strong
-    first, second    the ranges of the passes, if not these; no second one if None
+    first, second    passes of your own in their place (in a config by import path); one pass if second is None
     ring        the probability of the last sinc filter
     noise       (least, largest) standard deviation of noise that is added at last, which the network is told
                 (see ``low_resolution``)
@@ -41,12 +41,17 @@ class Degraded(Control):
     second: Pass | None = None
     ring: float = 0.8
     noise: tuple[float, float] = (0.0, 0.0)
-    range: ClassVar[tuple[float, float]] = (-4.0, 4.0)
 
     def __post_init__(self):
         super().__post_init__()
         lower(self.shape, self.factor)
         require(self.shape[2] in (1, 3), f"shape = {self.shape}; allowed: 1 channel (grey) or 3 (red, green, blue)")
+        require(
+            self.first is not None or self.second is None, "second is given without first; give both, or first alone"
+        )
+        require(
+            not (self.mild and self.first is not None), "mild = True beside first, which says it all; leave mild out"
+        )
         require(0 <= self.ring <= 1, f"ring = {self.ring}; allowed: a probability, 0 to 1")
         check_noise(self.noise)
 
@@ -56,6 +61,10 @@ class Degraded(Control):
         if self.first is not None:
             return (self.first,) if self.second is None else (self.first, self.second)
         return (MILD,) if self.mild else (ONCE, TWICE)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        return noisy_range(self.noise)
 
     @property
     def form(self) -> tuple[int, ...]:
@@ -68,7 +77,7 @@ class Degraded(Control):
             of_pass, of_noise = jax.random.split(jax.random.fold_in(key, 2 + number))
             drawn = each.drawn(of_pass)
             about = jnp.array(x.shape[:2]) if number == 0 else low  # the second pass is near the low resolution
-            wanted = jnp.maximum(jnp.round(about * drawn["scale"]), 1).astype(int)
+            wanted = jnp.maximum(jnp.floor(about * drawn["scale"]), 1).astype(int)
             h = each.applied(of_noise, h, sizes, drawn, wanted)
             sizes = wanted
             if number + 1 < len(self.passes):

@@ -10,9 +10,6 @@ With q = rᵀ Σ⁻¹ r and Σ of two standard deviations and an angle:
 A kernel of a smaller odd size is zero beyond it. All have the sum 1.
 """
 
-import functools
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -70,8 +67,17 @@ def filtered(x: Float[Array, "n m c"], sizes: Array, kernel: Float[Array, "k k"]
     half = SIZE // 2
     for axis in (0, 1):
         x = jnp.take(x, _reflected(jnp.arange(-half, x.shape[axis] + half), sizes[axis]), axis=axis)
-    convolve = functools.partial(jax.scipy.signal.fftconvolve, in2=jnp.flip(kernel), mode="valid")
-    return jax.vmap(convolve, in_axes=2, out_axes=2)(x)
+    n, m, _ = x.shape
+    transform = jnp.asarray(_fourier(n)), jnp.asarray(_fourier(m))
+    of_x = jnp.einsum("ua,vb,abc->uvc", *transform, x, precision="highest")
+    of_kernel = jnp.einsum("ua,vb,ab->uv", transform[0][:, :SIZE], transform[1][:, :SIZE], kernel, precision="highest")
+    back = [each[:, : each.shape[0] - 2 * half].conj() / each.shape[0] for each in transform]
+    return jnp.einsum("ua,vb,uvc->abc", *back, of_x * of_kernel.conj()[..., None], precision="highest").real
+
+
+def _fourier(n: int) -> np.ndarray:
+    """exp(−2πi u a/n), complex64: as a matrix, because XLA does not divide its FFT of a batch among devices."""
+    return np.exp(-2j * np.pi * np.outer(np.arange(n), np.arange(n)) / n).astype(np.complex64)
 
 
 def _reflected(i: Array, n: Array) -> Array:

@@ -55,6 +55,10 @@ class Pass:
         for name, least in (("stds", 0.05), ("scales", 0.02), ("noise", 0.0), ("poisson", 0.0), ("quality", 1.0)):
             low, high = getattr(self, name)
             require(least <= low <= high, f"{name} = {(low, high)}; allowed: (smallest, largest), from {least}")
+        require(
+            all(0 < least <= 1 <= most for least, most in self.powers),
+            f"powers = {self.powers}; allowed: two ranges (smallest, largest) above 0 that hold 1",
+        )
         require(self.scales[0] <= 1 <= self.scales[1], f"scales = {self.scales}; allowed: a range that holds 1")
 
     def drawn(self, key: Key[Array, ""]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import struct
 import warnings
 import zipfile
 import zlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -49,6 +50,7 @@ def images(
     on_corrupt: Literal["stop", "skip"] = "stop",
     test_fraction: float | None = None,
     flippable: bool = False,
+    captions: bool = False,
 ) -> Source:
     """The images under ``path``, a folder or a zip file, sorted by name.
 
@@ -56,7 +58,7 @@ def images(
     images are enlarged. Without a size, all images must have equal sizes after the ``crop`` ("square", or a length).
     ``channels`` is 1 or 3, by default that of the first image.
     ``labels``: "json" (EDM's), "folders" (sorted by name), "none", or "auto": the first that is available.
-    Captions, the entry ``caption``, are the texts in photo.txt beside photo.jpg, if there are any.
+    ``captions``: whether photo.txt beside photo.jpg is its caption, the entry ``caption``.
     ``on_corrupt``: "stop" raises an error that names the image when it cannot be read; "skip" decodes every image once
     at the start, omits those that fail, and warns.
     ``test_fraction``: the fraction held out of "train" as "test"; 0 for none. The default None uses top-level folders
@@ -88,7 +90,7 @@ def images(
         shape=(*common_size(files, names, fit), channels),
         num_classes=num_classes,
         flippable=flippable,
-        captions=read_captions(files, names),
+        captions=read_captions(files, names) if captions else None,
     )
     return source if held_out is None else hold_out(source, split, held_out)
 
@@ -144,10 +146,10 @@ class ImageSource(Source):
     num_classes: int | None
     flippable: bool
     levels: int | None = 256
-    captions: np.ndarray | None = None
+    captions: Sequence[str] | None = None
 
     @property
-    def others(self) -> dict[str, np.ndarray]:
+    def others(self) -> dict[str, Sequence[str]]:
         """Entries of an example besides image and label, in the order of the images."""
         return {} if self.captions is None else {"caption": self.captions}
 

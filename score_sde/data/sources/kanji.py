@@ -12,6 +12,7 @@ are never seen in training.
 """
 
 import functools
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -38,6 +39,7 @@ def kanji(
 ) -> ArraySource:
     """The characters, black on white, ``size`` pixels wide and high, in one face or in both, one after the other."""
     check_split("kanji", split, ("train", "test"))
+    require(size**2 >= 4 * FEATURES, f"size = {size}; allowed: {math.isqrt(4 * FEATURES - 1) + 1} pixels or more")
     chosen = np.flatnonzero(is_held_out() if split == "test" else ~is_held_out())
     shown = tuple(FACES) if faces == "both" else (faces,)
     data = np.concatenate([drawn(face, size, str(folder))[chosen] for face in shown])
@@ -91,8 +93,11 @@ def identities(size: int, folder: str) -> Float[np.ndarray, "characters features
     mean = known.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov((known - mean).T))
     first = np.argsort(values)[::-1][:FEATURES]
-    signs = np.sign(vectors[:, first].sum(axis=0))  # the sign of an eigenvector is arbitrary
-    return ((ink - mean) @ (vectors[:, first] * signs / np.sqrt(values[first]))).astype(np.float32)
+    chosen = vectors[:, first]
+    signs = np.sign(
+        chosen[np.argmax(np.abs(chosen), axis=0), np.arange(FEATURES)]
+    )  # the sign of an eigenvector is arbitrary
+    return ((ink - mean) @ (chosen * signs / np.sqrt(values[first]))).astype(np.float32)
 
 
 def dots(pictures: UInt8[np.ndarray, "n size size 1"]) -> Float[np.ndarray, "n size size 1"]:

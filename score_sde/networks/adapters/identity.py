@@ -1,8 +1,8 @@
 """InstantID (Wang et al. 2024): whose picture it is, from one vector, and where its parts are, from an image of keypoints.
 
 1. The vector becomes tokens by a resampler, which every cross-attention of the base sees beside the text (``ImageTokens``).
-2. A ControlNet sees the keypoints. Its own cross-attentions see these tokens in the place of the text, so that the keypoints
-   say where, and neither the text nor they say who.
+2. A ControlNet sees the keypoints. Its own cross-attentions see these tokens in the place of the text's; the mean of the
+   text still enters its embedding, as in the base.
 """
 
 from flax import nnx
