@@ -211,5 +211,5 @@ NESTED: Mapping[str, Part] = {
     "method": Part("score_sde.inverse", _draws_posteriors, given=("A", "std", "likelihood", *RUNTIME), late=True),
 }
 """Parameters of any constructor that are themselves parts."""
-OR_NUMBERS = ("time_grid", "scale", "points")
+OR_NUMBERS = ("time_grid", "scale", "points", "features")
 """Those that may also be numbers."""
