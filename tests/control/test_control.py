@@ -108,7 +108,7 @@ def test_for_samples_the_image_itself_is_given():
         (lambda: EDGES.make(edges=np.zeros((2, 8, 8, 1))), "has shape (2, 8, 8, 1); needed: (n, 16, 16, 1)"),
         (
             lambda: EDGES.make(edges=np.full((2, *GREY), 255)),
-            "from 255 to 255; needed: from 0 to 1 (divide bytes by 255)",
+            "from 255 to 255; needed: from 0 to 1 (of bytes: x / 255)",
         ),
         (lambda: LowResolution((16, 15, 3)), "factor = 4 for a picture of (16, 15); it must divide both sides"),
         (lambda: LowResolution(COLOUR, noise=(0.3, 0.1)), "noise = (0.3, 0.1); allowed: (least, largest)"),
