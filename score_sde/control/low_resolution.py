@@ -23,11 +23,10 @@ DOWN = {"average": average_downsampling, "bicubic": bicubic_downsampling}
 
 
 @dataclasses.dataclass(frozen=True)
-class LowResolution(Control):
+class Lowered(Control):
     """(height/factor, width/factor, channels) in [−1, 1] but for the noise. ``noise``: (least s, largest s)."""
 
     factor: int = 4
-    kernel: Literal["average", "bicubic"] = "average"
     noise: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self):
@@ -42,6 +41,13 @@ class LowResolution(Control):
     @property
     def form(self) -> tuple[int, ...]:
         return lower(self.shape, self.factor)
+
+
+@dataclasses.dataclass(frozen=True)
+class LowResolution(Lowered):
+    """The mean of each block, or a bicubic filter."""
+
+    kernel: Literal["average", "bicubic"] = "average"
 
     def of(self, key: Key[Array, ""], x: Float[Array, "h w c"]) -> Float[Array, "..."]:
         return noisy(key, DOWN[self.kernel](self.shape, self.factor).apply(2 * x - 1), self.noise)

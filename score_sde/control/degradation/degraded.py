@@ -16,35 +16,29 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from score_sde.checks import require
-from score_sde.control.base import Control
 from score_sde.control.degradation.compression import BLOCK, compressed
 from score_sde.control.degradation.kernels import filtered, sinc
 from score_sde.control.degradation.passes import EVENLY, MILD, ONCE, TWICE, Pass, any_size, cutoff, one_of
 from score_sde.control.degradation.resizing import resized
-from score_sde.control.low_resolution import check_noise, lower, noisy, noisy_range
+from score_sde.control.low_resolution import Lowered, noisy
 
 
 @dataclasses.dataclass(frozen=True)
-class Degraded(Control):
-    """(height/factor, width/factor, channels) in [−1, 1].
+class Degraded(Lowered):
+    """``noise`` is added at last, when all else has happened.
 
     mild        one pass with mild ranges in the place of Real-ESRGAN's two, which many find too strong
     first, second    passes of your own in their place (in a config by import path); one pass if second is None
     ring        the probability of the last sinc filter
-    noise       (least, largest) standard deviation of noise that is added at last, which the network is told
-                (see ``low_resolution``)
     """
 
-    factor: int = 4
     mild: bool = False
     first: Pass | None = None
     second: Pass | None = None
     ring: float = 0.8
-    noise: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self):
         super().__post_init__()
-        lower(self.shape, self.factor)
         require(self.shape[2] in (1, 3), f"shape = {self.shape}; allowed: 1 channel (grey) or 3 (red, green, blue)")
         require(
             self.first is not None or self.second is None, "second is given without first; give both, or first alone"
@@ -53,7 +47,6 @@ class Degraded(Control):
             not (self.mild and self.first is not None), "mild = True beside first, which says it all; leave mild out"
         )
         require(0 <= self.ring <= 1, f"ring = {self.ring}; allowed: a probability, 0 to 1")
-        check_noise(self.noise)
 
     @property
     def passes(self) -> tuple[Pass, ...]:
@@ -61,14 +54,6 @@ class Degraded(Control):
         if self.first is not None:
             return (self.first,) if self.second is None else (self.first, self.second)
         return (MILD,) if self.mild else (ONCE, TWICE)
-
-    @property
-    def range(self) -> tuple[float, float]:
-        return noisy_range(self.noise)
-
-    @property
-    def form(self) -> tuple[int, ...]:
-        return lower(self.shape, self.factor)
 
     def of(self, key: Key[Array, ""], x: Float[Array, "h w c"]) -> Float[Array, "..."]:
         low = jnp.array(self.form[:2])
